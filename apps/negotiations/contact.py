@@ -8,9 +8,27 @@ whoever writes can write otherwise.
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 from erp.text import INVISIBLE, company_form
+
+MOST_PAIRS: Final = 40  # of neighbouring words of one message that firms' names are searched for
+_ORDINARY: Final = """
+    and are but can could for from give good has have here how its just know make may more must need next not now
+    only our out please same see some take than thank thanks that the their them then there these they this very want
+    was well what when which will with would yes you your
+    accept acceptable advance agree agreed arrival bale bales balance best bid buy buyer candy cash cheque claim
+    confirm contract counter credit crop daily date day days deal deliver delivered delivery demand discount dispatch
+    each early east export fair farm farmers final fine firm fixed freight fresh full general gin gold grade green
+    group half hand high import india indian inspection invoice kapas kgs last late less length lift lifting lint load
+    lot lots low market material mic micronaire moisture month months months north offer offers open order packing
+    party pass passing pay paid payment per percent place point press price prices prompt quality quantity quick quintal
+    raw rate ready report rupees sale sales sample season seed sell seller ship shipment south spot staple standard
+    star station stock strength super supply surveyor tax term terms test ton tons top trade transit trash truck unit
+    value warehouse week weeks weighment weight west white window yarn year
+"""
+ORDINARY: Final = frozenset(_ORDINARY.split())  # words of every other message
 
 _WORDS: Final = {
     "0": "zero nought oh shunya shoonya sunya શૂન્ય शून्य",
@@ -97,15 +115,32 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(company_form(text).split())
 
 
-def names_firm(
-    words: frozenset[str], names: Iterable[str], *, trade_words: frozenset[str], own: bool
-) -> bool:
-    """Whether the words of a text name a firm; one's ``own`` already by a single word that few others share."""
+def pairs_of(text: str, trade_words: frozenset[str]) -> list[tuple[str, str]]:
+    """Neighbouring words of a text that may belong to a firm's name, the first ``MOST_PAIRS``."""
+    forms = (word for token in text.split() for word in company_form(token).split())
+    words = [word for word in forms if len(word) >= 3 and word not in ORDINARY]
+    pairs = dict.fromkeys(pairwise(words))
+    return [pair for pair in pairs if not trade_words.issuperset(pair)][:MOST_PAIRS]
+
+
+def names_own(words: frozenset[str], names: Iterable[str], *, trade_words: frozenset[str]) -> bool:
+    """Whether the words of a text name one's own firm: by a single word that few others share."""
+    common = trade_words | ORDINARY
     for name in filter(None, names):
-        telling = set(company_form(name, without=trade_words).split())
-        if own and any(word in words for word in telling if len(word) >= 5):
+        if any(len(word) >= 5 and word in words for word in company_form(name, without=common).split()):
             return True
-        whole = set(company_form(name).split())
-        if telling and (whole if len(telling) == 1 else telling) <= words:
+        if names_firm(words, name, trade_words=trade_words, is_declared=False):
             return True
     return False
+
+
+def names_firm(words: frozenset[str], name: str, *, trade_words: frozenset[str], is_declared: bool) -> bool:
+    """Whether the words of a text name a firm: by two words that tell it apart, or by the whole name.
+
+    A name that a firm only declares, such as a trade name, must have two such words: nobody takes ordinary words away
+    from all others by calling a firm so.
+    """
+    telling = set(company_form(name, without=trade_words | ORDINARY).split())
+    if len(telling) >= 2:
+        return telling <= words
+    return bool(telling) and not is_declared and set(company_form(name).split()) <= words

@@ -171,6 +171,7 @@ class Negotiation(Opaque):
     close_note = text(NOTE_LENGTH, "Remark of the side that ended it. The other side doesn't see it.")
     trade_id = models.UUIDField(null=True, help_text="The trade that was made of it, if any.")
     pseudonym_key = models.PositiveSmallIntegerField(editable=False)
+    badges = models.JSONField(default=dict, editable=False)  # rating band and badge of each side at the end
 
     objects: ClassVar[Any] = NegotiationQuerySet.as_manager()
 
@@ -257,6 +258,22 @@ class Negotiation(Opaque):
         """The partner on a side."""
         partner: Partner = self.buyer_partner if side == Side.BUYER else self.seller_partner
         return partner
+
+    def badge_of(self, side: str) -> dict[str, Any]:
+        """Rating band of a side, and whether it is verified; once the negotiation has ended as at its end."""
+        if side in self.badges:
+            return dict(self.badges[side])
+        partner = self.partner_on(side)
+        # At the end a suspension doesn't count: the other side would read of it (rulings X10).
+        states = [Partner.Status.ACTIVE] + [Partner.Status.SUSPENDED] * (self.status != self.Status.OPEN)
+        verified = partner.status in states and partner.kyc == "valid"
+        return {"risk_category": partner.risk_category, "verified": verified}
+
+    @property
+    def shown_reason(self) -> str | None:
+        """Why it ended, as the sides read it: not that the other one was suspended (rulings X10)."""
+        is_hidden = self.close_reason == self.Reason.PARTNER_SUSPENDED
+        return str(self.Reason.MATCH_ENDED) if is_hidden else self.close_reason
 
     def has_run_out(self, now: datetime) -> bool:
         """Whether it is past its time, though no sweep has ended it yet."""

@@ -8,7 +8,6 @@ from rest_framework.serializers import SerializerMethodField
 from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
 from apps.matching.models import Match
 from apps.negotiations.models import MESSAGE_LENGTH, NOTE_LENGTH, Negotiation, Offer, Side
-from apps.partners.models import Partner
 from apps.partners.pseudonyms import pseudonym_of_side
 from erp.api import fields
 from erp.api.serializers import Input, LookupOutput, Output
@@ -125,7 +124,7 @@ class PartyOutput(LookupOutput):
     )
     name = fields.CharField(allow_null=True, help_text="Its name; of the other side once there is a trade.")
     risk_category = fields.CharField(allow_null=True, help_text="Rating band.")
-    verified = fields.BooleanField(help_text="Whether it is active and its KYC valid today.")
+    verified = fields.BooleanField(help_text="Whether it is active and its KYC valid, today or at the end.")
 
 
 class NegotiationOutput(Output):
@@ -183,8 +182,7 @@ class NegotiationOutput(Output):
             else None,
             "partner_id": partner.pk if is_named else None,
             "name": str(partner) if is_named else None,
-            "risk_category": partner.risk_category,
-            "verified": partner.status == Partner.Status.ACTIVE and partner.kyc == "valid",
+            **row.badge_of(side),
         }
         return PartyOutput(found).data  # type: ignore[return-value]
 
@@ -193,6 +191,8 @@ class NegotiationOutput(Output):
         viewer = row.side_of(self.context["actor"])
         if viewer == Side.SELLER:
             data |= dict.fromkeys(self.OF_BUYER)
-        if viewer is not None and row.closed_by != viewer:
-            data["close_note"] = None
+        if viewer is not None:
+            data["close_reason"] = row.shown_reason
+            if row.closed_by != viewer:
+                data["close_note"] = None
         return data

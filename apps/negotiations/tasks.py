@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from celery import shared_task
+from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Min
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -25,7 +26,8 @@ from erp.access import SYSTEM
 from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
 
-CHUNK: Final = 200  # rows of one sweep
+CHUNK, CHUNKS = 200, 50  # rows taken at once, and how often in one run
+WAKE: Final = 3  # seconds in which events start one run together
 
 
 def negotiations_overdue() -> Iterator[Metric]:
@@ -50,8 +52,19 @@ def expire_negotiations() -> int:
     """
     now = clock.now()
     due, lapsed = Negotiation.objects.due(now), Negotiation.objects.with_lapsed_offer(now)
-    done = sweeps.each(_free(due), partial(decisions.expire, actor=SYSTEM))
-    return done + sweeps.each(_free(lapsed), partial(decisions.lapse, actor=SYSTEM))
+    return _each(due, decisions.expire) + _each(lapsed, decisions.lapse)
+
+
+def _each(rows: Any, step: Any) -> int:
+    """Take a step with every row, chunk by chunk: rows that fail hold up no other, and wait for the next run."""
+    done, seen = 0, []
+    for _ in range(CHUNKS):
+        chunk = _free(rows.exclude(pk__in=seen))
+        if not chunk:
+            break
+        seen += [row.pk for row in chunk]
+        done += sweeps.each(chunk, partial(step, actor=SYSTEM))
+    return done
 
 
 def _free(rows: Any) -> list[Negotiation]:
@@ -68,12 +81,8 @@ def close_negotiations() -> int:
     failed in one.
     """
     now = clock.now()
-    lost = sweeps.each(
-        Negotiation.objects.without_hold(now)[:CHUNK], partial(decisions.lose_hold, actor=SYSTEM)
-    )
-    return lost + sweeps.each(
-        Negotiation.objects.to_close(now)[:CHUNK], partial(decisions.close, actor=SYSTEM)
-    )
+    lost = _each(Negotiation.objects.without_hold(now), decisions.lose_hold)
+    return lost + _each(Negotiation.objects.to_close(now), decisions.close)
 
 
 @handles(
@@ -91,8 +100,13 @@ def close_negotiations() -> int:
     match_events.MatchExpired,
 )
 def start_closing(event: object, *, meta: Envelope) -> None:
-    """Have the sweep close at once what can't go on; what it misses the next run finds."""
-    transaction.on_commit(lambda: close_negotiations.apply_async(retry=False), robust=True)
+    """Have the sweep close soon what can't go on, once for many events; what it misses the next run finds."""
+    transaction.on_commit(_wake, robust=True)
+
+
+def _wake() -> None:
+    if cache.add("negotiation:closing", "started", WAKE):
+        close_negotiations.apply_async(countdown=WAKE, expires=60, retry=False)
 
 
 # Notices

@@ -20,6 +20,7 @@ from apps.availability.services import rules, terms
 from apps.availability.services.approval import request_approval, withdraw_request
 from apps.availability.services.listing import measured
 from apps.availability.services.rules import head
+from apps.commodities.models.terms import PaymentTerms
 from apps.commodities.tax import ConditionNeeded, NoTaxRate
 from apps.partners.models import CreditAccount, Partner
 from apps.partners.services import exposure
@@ -79,13 +80,15 @@ def reserve(
     match_id: UUID | None = None,
     negotiation_id: UUID | None = None,
     unit_price: Decimal | None = None,
+    payment_term: PaymentTerms | None = None,
     until: datetime | None = None,
     rate: exposure.Rate | None = None,
 ) -> Reservation | Refusal:
     """Reserve part of an offer until a deadline.
 
     The available quantity is checked on the locked row, so nothing is oversold; the credit that it needs is held in the
-    same transaction. With a match or negotiation ``unit_price`` is the agreed price; ``until`` is then the deadline.
+    same transaction. With a match or negotiation ``unit_price`` and ``payment_term`` are the agreed ones, else the
+    offer's; ``until`` is then the deadline.
     """
     now = clock.now()
     from_above = match_id is not None or negotiation_id is not None
@@ -142,7 +145,7 @@ def reserve(
         pricing_unit_version=offer.pricing_unit_version,
         price_basis=offer.price_basis or "",
         price_steps=[] if is_agreed else _prices(offer),
-        payment_term=offer.payment_term,
+        payment_term=(payment_term if from_above else None) or offer.payment_term,
         tax_basis=offer.tax_basis,
         expires_at=expires_at,
         reserved_by_id=actor.pk,
@@ -542,9 +545,10 @@ def bind(
     negotiation_id: UUID,
     unit_price: Decimal,
     until: datetime,
+    payment_term: PaymentTerms | None = None,
     rate: exposure.Rate | None = None,
 ) -> Reservation:
-    """Bind a reservation to an accepted negotiation at the agreed price, and price its credit anew.
+    """Bind a reservation to an accepted negotiation on the agreed terms, and price its credit anew.
 
     From now on only the trade of the negotiation can use it, and only staff or SYSTEM release it.
     """
@@ -557,21 +561,34 @@ def bind(
     )
     if until > longest:
         raise rules.HoldTooLong(f"The reservation can last until {clock.local(longest)} at most.")
-    before = _credit_of(reservation, reservation.still_open)
-    amount = rules.credit_needed(offer, reservation, unit_price)
-    account = CreditAccount.objects.filter(partner=reservation.holder_partner_id).first()
-    reservation.credit_amount = _in_account(account, amount, reservation.currency, rate)
-    reservation.unit_price, reservation.price_steps, reservation.expires_at = unit_price, [], until
-    reservation.bound_negotiation_id = negotiation_id
-    reservation.save()
-    _move_credit(reservation, before, actor, f"bind:{reservation.version}", rate)
-    _extend_credit(reservation, actor)
+    reservation.bound_negotiation_id, reservation.expires_at = negotiation_id, until
+    _agree(offer, reservation, actor, unit_price, payment_term, rate)
     emit(
         events.AvailabilityHoldBound(
             **_deal(offer, reservation), negotiation_id=negotiation_id, expires_at=until
         )
     )
     return reservation
+
+
+def _agree(
+    offer: Availability,
+    reservation: Reservation,
+    actor: Actor,
+    unit_price: Decimal,
+    payment_term: PaymentTerms | None,
+    rate: exposure.Rate | None,
+) -> None:
+    """Store the agreed price and payment terms, and hold the credit that they need until the deadline."""
+    before = _credit_of(reservation, reservation.still_open)
+    reservation.payment_term = payment_term or reservation.payment_term
+    amount = rules.credit_needed(offer, reservation, unit_price)
+    account = CreditAccount.objects.filter(partner=reservation.holder_partner_id).first()
+    reservation.credit_amount = _in_account(account, amount, reservation.currency, rate)
+    reservation.unit_price, reservation.price_steps = unit_price, []
+    reservation.save()
+    _move_credit(reservation, before, actor, f"agree:{reservation.version}", rate)
+    _extend_credit(reservation, actor)
 
 
 def _extend_credit(reservation: Reservation, actor: Actor) -> None:
@@ -587,19 +604,35 @@ def _extend_credit(reservation: Reservation, actor: Actor) -> None:
 @service(
     requires=capabilities.RESERVE,
     emits=[events.AvailabilityHoldExtended],
-    raises=[*_HELD_ERRORS, rules.HoldTooLong, rules.NotLater],
+    raises=[*_HELD_ERRORS, rules.HoldTooLong, rules.NotLater, *CREDIT_ERRORS],
     label="Extend a reservation",
 )
-def extend_hold(offer: Availability, *, actor: Actor, reservation_id: UUID, until: datetime) -> Reservation:
-    """Let a reservation live longer, at most 72 hours after it was made; its credit with it."""
+def extend_hold(
+    offer: Availability,
+    *,
+    actor: Actor,
+    reservation_id: UUID,
+    until: datetime,
+    unit_price: Decimal | None = None,
+    payment_term: PaymentTerms | None = None,
+    rate: exposure.Rate | None = None,
+) -> Reservation:
+    """Let a reservation live longer, at most 72 hours after it was made; its credit with it.
+
+    With ``unit_price`` its credit is priced anew, at this price and on these payment terms; the deadline may stay.
+    """
     reservation = _held(offer, reservation_id)
-    if reservation.expires_at is not None and until <= reservation.expires_at:
+    assert reservation.expires_at is not None, "it is held"
+    if until < reservation.expires_at or (unit_price is None and until == reservation.expires_at):
         raise rules.NotLater
     if until > reservation.created_at + timedelta(hours=NEGOTIATION_HOURS):
         raise rules.HoldTooLong(f"At most {NEGOTIATION_HOURS} hours after it was made.")
     reservation.expires_at = until
-    reservation.save()
-    _extend_credit(reservation, actor)
+    if unit_price is None:
+        reservation.save()
+        _extend_credit(reservation, actor)
+    else:
+        _agree(offer, reservation, actor, unit_price, payment_term, rate)
     emit(events.AvailabilityHoldExtended(**_deal(offer, reservation), expires_at=until))
     return reservation
 

@@ -19,10 +19,8 @@ from apps.matching.models import Match, Side
 from apps.matching.services import pairs, problems, profiles
 from apps.matching.services.candidates import Candidate, scored
 from apps.matching.services.deals import conceal, decide, end, head
-from apps.partners.models import CreditAccount
-from apps.partners.services import exposure
 from apps.requirement.models import Requirement
-from apps.risk.models import ProviderCheck, RiskAssessment, RiskPolicy, ScreeningHit, Verdict
+from apps.risk.models import Verdict
 from apps.risk.services import assessing, rates
 from erp import clock
 from erp.access import Actor
@@ -44,7 +42,7 @@ _OF_BUYER: Final = (offer_rules.HolderNotEligible, *stock.CREDIT_ERRORS)
         problems.SideRequired, problems.SideNotAllowed, problems.CounterpartNotReady, assessing.Blocked, SelfApproval,
     ],
     forwards=lambda: (stock.reserve,),
-    writes_on_refusal=(RiskAssessment, ProviderCheck, RiskPolicy, ScreeningHit),
+    writes_on_refusal=assessing.WRITES,
 )  # fmt: skip
 def approve(
     match: Match,
@@ -196,19 +194,10 @@ def _reserve(match: Match, actor: Actor, own: str, quantity: Decimal) -> Reserva
             match_id=match.pk,
             unit_price=offer.price_for(quantity),
             until=clock.now() + timedelta(hours=hours),
-            rate=_rate(match),
+            payment_term=offer.payment_term,
+            rate=rates.rate_for(match.buyer_partner_id, offer.currency),
         )
     return reservation
-
-
-def _rate(match: Match) -> exposure.Rate | None:
-    """The rate into the currency of the buyer's account, where that is another one."""
-    account = CreditAccount.objects.filter(partner=match.buyer_partner_id).only("currency").first()
-    if account is None or account.currency == match.availability.currency:
-        return None
-    day = clock.today()
-    rate = rates.exchange(match.availability.currency, account.currency, day)
-    return None if rate is None else exposure.Rate(Decimal(rate.numerator) / rate.denominator, day)
 
 
 @contextmanager

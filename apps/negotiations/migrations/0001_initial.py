@@ -43,6 +43,7 @@ class Migration(migrations.Migration):
                 ('close_note', models.CharField(blank=True, default='', help_text="Remark of the side that ended it. The other side doesn't see it.", max_length=500)),
                 ('trade_id', models.UUIDField(help_text='The trade that was made of it, if any.', null=True)),
                 ('pseudonym_key', models.PositiveSmallIntegerField(editable=False)),
+                ('badges', models.JSONField(default=dict, editable=False)),
                 ('availability', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='availability.availability', verbose_name='offered goods')),
                 ('buyer_partner', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='partner.partner', verbose_name='buyer')),
                 ('match', models.OneToOneField(help_text='The match that is negotiated.', on_delete=django.db.models.deletion.PROTECT, related_name='negotiation', to='matching.match')),

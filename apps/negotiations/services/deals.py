@@ -6,9 +6,9 @@ The negotiation itself is locked before them, by the service; credit accounts co
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Min, Sum
 
 from apps.availability.models import Availability, Reservation
 from apps.availability.services import rules as of_offers
@@ -16,24 +16,16 @@ from apps.availability.services import stock
 from apps.matching.models import Match
 from apps.negotiations.models import Negotiation, Offer, Side
 from apps.negotiations.services import rules
+from apps.partners.services import exposure
 from apps.requirement.models import Requirement
 from apps.requirement.services import ledger
-from apps.risk.models import ProviderCheck, RiskAssessment, RiskPolicy, ScreeningHit
-from apps.risk.services import assessing
+from apps.risk.services import assessing, rates
 from erp import clock
 from erp.access import Actor
 from erp.masked import masked_checks
 from erp.services import Refusal, refuse
 
 _Listed, _Wanted = Availability.Status, Requirement.Status
-
-
-RISK_WRITES: Final = (
-    RiskAssessment,
-    RiskPolicy,
-    ProviderCheck,
-    ScreeningHit,
-)  # what stays of a deal that risk blocks
 
 
 @dataclass
@@ -133,25 +125,37 @@ class Deal:
 
     # The reservation
 
-    def needs_more(self, quantity: Decimal, *, own: bool) -> bool:
-        """Whether stock must be reserved for the quantity, beyond what is; the match's reservation stays as it is."""
-        return self.hold is None or (own and quantity > self.hold.still_open)
+    def needs_more(self, made: Offer, *, own: bool) -> bool:
+        """Whether more must be reserved than is, or on other payment terms; the match's reservation stays as it is."""
+        if self.hold is None:
+            return True
+        other_terms = made.payment_term_id != self.hold.payment_term_id
+        return own and (made.quantity > self.hold.still_open or other_terms)
 
     def blocked(self, negotiation: Negotiation, made: Offer, *, actor: Actor, side: Side) -> Refusal | None:
-        """The refusal of a deal that risk blocks, which keeps the assessment; what is reserved for it doesn't count."""
+        """The refusal of a deal that risk blocks, which keeps the assessment; what is reserved for it doesn't count.
+
+        What only the other side causes is refused and counted like all that a side may not know of it (rulings X10).
+        """
         offer = self.offer
-        assessment = assessing.judge(
-            actor=actor,
-            requirement=self.requirement,
-            availability=offer,
-            quantity_kg=made.weight_kg,
-            price=made.price,
-            pricing_unit=offer.pricing_unit,
-            currency=offer.currency,
-            payment_term=made.payment_term,
-            match_id=negotiation.match_id,
-            reservation_id=None if self.hold is None else self.hold.pk,
-        )
+        try:
+            with masked_checks(actor, negotiation, visible=False):
+                assessment = assessing.judge(
+                    actor=actor,
+                    requirement=self.requirement,
+                    availability=offer,
+                    quantity_kg=made.weight_kg,
+                    price=made.price,
+                    pricing_unit=offer.pricing_unit,
+                    currency=offer.currency,
+                    payment_term=made.payment_term,
+                    match_id=negotiation.match_id,
+                    reservation_id=None if self.hold is None else self.hold.pk,
+                )
+                if assessing.is_of_other(assessment, side):
+                    raise rules.CounterpartNotReady
+        except rules.CounterpartNotReady as refusal:
+            return refuse(refusal)
         if not assessment.is_blocking:
             return None
         return refuse(assessing.Blocked(reasons=assessing.own_reasons(assessment, side)))
@@ -166,13 +170,30 @@ class Deal:
         if self.hold is None:
             self.hold, negotiation.reservation_id, negotiation.own_hold = other, other.pk, False
         else:
+            self._lock_credit()
             stock.release(self.offer, actor=actor, reservation_id=other.pk, cause="replaced")
 
-    def take(
-        self, negotiation: Negotiation, *, actor: Actor, quantity: Decimal, price: Decimal, until: datetime
-    ) -> None:
-        """Hold exactly this quantity for the buyer at the price: cut what is held, replace it, or reserve anew."""
-        held = self.hold
+    def hold_until(self, negotiation: Negotiation, until: datetime) -> datetime:
+        """Until when goods can be reserved for offers: at most 72 hours after the first reservation was made."""
+        made_here = self.offer.reservations.filter(negotiation_id=negotiation.pk)
+        first = made_here.aggregate(first=Min("created_at"))["first"]
+        return until if first is None else min(until, first + rules.HOLD_MOST)
+
+    def _lock_credit(self) -> None:
+        """Lock the accounts that a release and a new reservation touch: by id, before the first of them is used."""
+        overdue = self.offer.reservations.overdue(clock.now()).locked().order_by("pk")
+        exposure.lock_accounts(
+            {self.requirement.buyer_partner_id, *(each.holder_partner_id for each in overdue)}
+        )
+
+    def agreed(self, made: Offer) -> dict[str, Any]:
+        """What the credit for an offer is computed from."""
+        rate = rates.rate_for(self.requirement.buyer_partner_id, self.offer.currency)
+        return {"unit_price": made.price, "payment_term": made.payment_term, "rate": rate}
+
+    def take(self, negotiation: Negotiation, made: Offer, *, actor: Actor, until: datetime) -> None:
+        """Hold exactly what is offered for the buyer: cut what is held, replace it, or reserve anew."""
+        held, quantity = self.hold, made.quantity
         if held is not None and quantity == held.still_open:
             return
         if held is not None and quantity < held.still_open:
@@ -180,6 +201,7 @@ class Deal:
             self.hold = live_hold(self.offer, held.pk)
             return
         if held is not None:
+            self._lock_credit()
             self._release(actor, None, "replaced")
         self.hold = stock.reserve(
             self.offer,
@@ -188,19 +210,25 @@ class Deal:
             holder_partner=negotiation.buyer_partner,
             requirement_id=negotiation.requirement_id,
             negotiation_id=negotiation.pk,
-            unit_price=price,
             until=until,
+            **self.agreed(made),
         )
         negotiation.reservation_id, negotiation.own_hold = self.hold.pk, True
 
-    def extend(self, *, actor: Actor, until: datetime) -> None:
-        """Let the reservation live until then, at most 72 hours after it was made."""
+    def extend(self, *, actor: Actor, until: datetime, made: Offer | None = None) -> None:
+        """Let the reservation live until then, at most 72 hours after it was made; with ``made`` on its terms."""
         hold = self.hold
         if hold is None or hold.expires_at is None:
             return
-        latest = min(until, hold.created_at + rules.HOLD_MOST)
-        if latest > hold.expires_at:
-            self.hold = stock.extend_hold(self.offer, actor=actor, reservation_id=hold.pk, until=latest)
+        latest = max(hold.expires_at, min(until, hold.created_at + rules.HOLD_MOST))
+        has_changed = made is not None and (made.price, made.payment_term_id) != (
+            hold.unit_price, hold.payment_term_id
+        )  # fmt: skip
+        if has_changed or latest > hold.expires_at:
+            agreed = self.agreed(made) if has_changed and made is not None else {}
+            self.hold = stock.extend_hold(
+                self.offer, actor=actor, reservation_id=hold.pk, until=latest, **agreed
+            )
 
     def _release(self, actor: Actor, quantity: Decimal | None, cause: str) -> None:
         assert self.hold is not None

@@ -6,17 +6,19 @@ from uuid import UUID
 from django.db import transaction
 from prometheus_client import Counter
 
+from apps.availability.services import decisions as listings
 from apps.availability.services import stock
 from apps.matching.models import Match
 from apps.matching.services import deals as matches
 from apps.matching.services import problems
 from apps.negotiations import capabilities, events
 from apps.negotiations.models import Negotiation, Offer, Side
-from apps.negotiations.services import deals, rules
+from apps.negotiations.services import rules
 from apps.negotiations.services.deals import Deal, release_own_hold
-from apps.negotiations.services.offers import drop_hold
+from apps.negotiations.services.offers import SOURCE, drop_hold
 from apps.negotiations.services.rules import head
 from apps.partners.models import Partner
+from apps.requirement.services import decisions as requirements
 from apps.risk.services import assessing
 from erp import clock, retention
 from erp.access import Actor
@@ -45,7 +47,7 @@ _Status, _Reason = Negotiation.Status, Negotiation.Reason
         problems.NotOpen,
         *rules.HOLD_ERRORS,
     ],
-    writes_on_refusal=deals.RISK_WRITES,
+    writes_on_refusal=assessing.WRITES,
 )
 def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotiation | Refusal:
     """Accept the other side's current offer: the goods are reserved for the trade, or nothing happens.
@@ -71,7 +73,7 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
     if not deal.is_match_live or not deal.is_on_market(now, held=True):
         raise rules.ListingNotLive
     rules.require_ready(deal.offer, deal.requirement, side=side, actor=actor, row=negotiation)
-    quantity, price = standing.quantity, standing.price
+    quantity = standing.quantity
     refusal = deal.blocked(negotiation, standing, actor=actor, side=side)
     if refusal is not None:
         return refusal
@@ -82,15 +84,15 @@ def accept(negotiation: Negotiation, *, actor: Actor, offer_id: UUID) -> Negotia
 
     with rules.counterpart_masked(actor, negotiation, side):
         until = now + rules.AFTER_ACCEPTANCE
-        deal.take(negotiation, actor=actor, quantity=quantity, price=price, until=until)
+        deal.take(negotiation, standing, actor=actor, until=until)
         assert deal.hold is not None
         bound = stock.bind(
             deal.offer,
             actor=actor,
             reservation_id=deal.hold.pk,
             negotiation_id=negotiation.pk,
-            unit_price=price,
             until=max(until, deal.hold.expires_at or until),
+            **deal.agreed(standing),
         )
     standing.status = Offer.Status.ACCEPTED
     standing.save()
@@ -123,13 +125,14 @@ def _end(negotiation: Negotiation, status: str, by: str, reason: str | None = No
     negotiation.status, negotiation.closed_by = status, by
     negotiation.close_reason, negotiation.close_note = reason, note
     negotiation.standing_offer = None
+    negotiation.badges = {each: negotiation.badge_of(each) for each in Side.values}
     transaction.on_commit(OUTCOMES.labels(status).inc)
 
 
 def _end_without_deal(
     negotiation: Negotiation, status: str, by: str, *, actor: Actor, reason: str | None = None, note: str = ""
 ) -> None:
-    """End it, its current offer with it, and give back what was reserved here."""
+    """End it, its current offer with it, and take back what was disclosed and reserved for it."""
     standing, lapsed = negotiation.standing_offer, None
     if standing is not None:
         is_over = status == _Status.EXPIRED or standing.has_lapsed(clock.now())
@@ -137,6 +140,9 @@ def _end_without_deal(
         standing.save()
         lapsed = standing if is_over else None
     _end(negotiation, status, by, reason, note)
+    source: Any = {"actor": actor, "source_type": SOURCE, "source_id": negotiation.pk}
+    requirements.conceal(negotiation.requirement, **source)
+    listings.conceal(negotiation.availability, **source)
     release_own_hold(negotiation, actor=actor)
     negotiation.save()
     if lapsed is not None:
@@ -201,7 +207,8 @@ def close(negotiation: Negotiation, *, actor: Actor) -> Negotiation:
     else:
         reason = _Reason.LISTING_ENDED if negotiation.match.is_live else _Reason.MATCH_ENDED
     _end_without_deal(negotiation, _Status.WITHDRAWN, Negotiation.SYSTEM, actor=actor, reason=reason)
-    emit(events.NegotiationWithdrawn(**head(negotiation), side=Negotiation.SYSTEM, reason=reason))
+    shown = negotiation.shown_reason or reason
+    emit(events.NegotiationWithdrawn(**head(negotiation), side=Negotiation.SYSTEM, reason=shown))
     return negotiation
 
 

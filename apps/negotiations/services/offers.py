@@ -21,6 +21,7 @@ from apps.risk.services import assessing
 from erp import clock
 from erp.access import Actor
 from erp.errors import CapabilityMissing
+from erp.masked import masked_checks
 from erp.services import Refusal, emit, service
 
 SOURCE = "negotiation"  # of what is disclosed
@@ -96,7 +97,7 @@ def start(*, actor: Actor, match: Match) -> Negotiation:
         assessing.Blocked,
         *rules.HOLD_ERRORS,
     ],
-    writes_on_refusal=deals.RISK_WRITES,
+    writes_on_refusal=assessing.WRITES,
     label="Make offer",
 )
 def offer(
@@ -125,7 +126,10 @@ def offer(
         raise rules.RoundsUsedUp
     now = clock.now()
     until = rules.valid_until_of(negotiation, valid_until)
-    rules.check_message(message, negotiation.partner_on(side))
+    if message:
+        rules.check_message(message, negotiation.partner_on(side))
+        with masked_checks(actor, negotiation, visible=False):
+            rules.check_names(message)
     deal = Deal.of(negotiation.match, reservation_id=negotiation.reservation_id)
     if not deal.is_match_live or not deal.is_on_market(now):
         raise rules.ListingNotLive
@@ -171,15 +175,18 @@ def offer(
         raise rules.SameAsStanding
     rules.require_ready(deal.offer, deal.requirement, side=side, actor=actor, row=negotiation)
 
-    holds = side == Side.BUYER and (deal.hold is not None or not _is_far_below(negotiation, made, deal.offer))
-    if holds and deal.needs_more(made.quantity, own=negotiation.own_hold):
+    hold_until = deal.hold_until(negotiation, until + rules.AFTER_VALID)
+    holds = side == Side.BUYER and (
+        deal.hold is not None or (hold_until > now and not _is_far_below(negotiation, made, deal.offer))
+    )
+    if holds and deal.needs_more(made, own=negotiation.own_hold):
         refusal = deal.blocked(negotiation, made, actor=actor, side=side)
         if refusal is not None:
             return refusal
     if negotiation.reservation_id is not None and deal.hold is None:
         drop_hold(negotiation)
     if holds:
-        _hold(negotiation, deal, made, actor)
+        _hold(negotiation, deal, made, actor, hold_until)
     if standing is not None:
         standing.status = Offer.Status.LAPSED if has_lapsed else Offer.Status.COUNTERED
         standing.save()
@@ -231,13 +238,13 @@ def _is_far_below(negotiation: Negotiation, made: Offer, listing: Availability) 
     return not negotiation.offers.filter(side=Side.SELLER, round__gt=1).exists()
 
 
-def _hold(negotiation: Negotiation, deal: Deal, made: Offer, actor: Actor) -> None:
+def _hold(negotiation: Negotiation, deal: Deal, made: Offer, actor: Actor, until: datetime) -> None:
     """Reserve what the buyer offers for, or fit what is reserved to it; what the match reserved is only extended."""
-    until = made.valid_until + rules.AFTER_VALID
     with rules.counterpart_masked(actor, negotiation, Side.BUYER):
-        if deal.hold is None or negotiation.own_hold:
-            deal.take(negotiation, actor=actor, quantity=made.quantity, price=made.price, until=until)
-        deal.extend(actor=actor, until=until)
+        is_own = deal.hold is None or negotiation.own_hold
+        if is_own:
+            deal.take(negotiation, made, actor=actor, until=until)
+        deal.extend(actor=actor, until=until, made=made if is_own else None)
 
 
 def drop_hold(negotiation: Negotiation) -> None:

@@ -16,7 +16,7 @@ from apps.commodities.models.base import Simple
 from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
 from apps.matching.models import Match
 from apps.negotiations import capabilities
-from apps.negotiations.contact import find_contact, names_firm, words_of
+from apps.negotiations.contact import find_contact, names_firm, names_own, pairs_of, words_of
 from apps.negotiations.models import Negotiation, Offer, Side
 from apps.partners.models import Partner
 from apps.partners.services.checks import TRADE_WORDS
@@ -219,27 +219,34 @@ def valid_until_of(negotiation: Negotiation, asked: datetime | None) -> datetime
 
 
 def check_message(message: str, own: Partner) -> None:
-    """Raise ContactInMessage for contact data and names of firms.
-
-    Every firm's name is searched for: a search for the other side's alone would confirm a guess at it.
-    """
-    if not message:
-        return
-    found = find_contact(message) or ("name" if _names_a_firm(message, own) else "")
+    """Raise ContactInMessage for contact data and the name of one's own firm."""
+    names = (own.legal_name, own.trade_name)
+    found = find_contact(message)
+    if not found and names_own(words_of(message), names, trade_words=TRADE_WORDS):
+        found = "name"
     if found:
         raise ContactInMessage.at("/message", found, _WORDS[found])
 
 
-def _names_a_firm(message: str, own: Partner) -> bool:
+def check_names(message: str) -> None:
+    """Raise ContactInMessage for the name of a firm that trades here.
+
+    Every firm's name is searched for: a search for the other side's alone would confirm a guess at it. Callers count
+    the refusals, since each one tells that the firm is known.
+    """
+    named = Q(pk__in=())
+    for first, second in pairs_of(message, TRADE_WORDS):
+        for field in ("legal_name__icontains", "trade_name__icontains"):
+            named |= Q(**{field: first}) & Q(**{field: second})
+    firms = Partner.objects.filter(named, status=Partner.Status.ACTIVE).values_list(
+        "legal_name", "trade_name"
+    )
     words = words_of(message)
-    if names_firm(words, (own.legal_name, own.trade_name), trade_words=TRADE_WORDS, own=True):
-        return True
-    telling = [word for word in words - TRADE_WORDS if len(word) >= 3]
-    named = Q()
-    for word in telling:
-        named |= Q(legal_name__icontains=word) | Q(trade_name__icontains=word)
-    firms = Partner.objects.filter(named).values_list("legal_name", "trade_name") if telling else ()
-    return any(names_firm(words, names, trade_words=TRADE_WORDS, own=False) for names in firms)
+    for legal, trade in firms:
+        if names_firm(words, legal, trade_words=TRADE_WORDS, is_declared=False) or names_firm(
+            words, trade or "", trade_words=TRADE_WORDS, is_declared=True
+        ):
+            raise ContactInMessage.at("/message", "name", _WORDS["name"])
 
 
 def check_terms(

@@ -6,11 +6,13 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
+from django.core.cache import cache
 
 from apps.availability.models import Availability
 from apps.availability.services import decisions as listings
 from apps.availability.services import rules as of_offers
 from apps.availability.services import stock
+from apps.availability.tests.factories import terms
 from apps.matching.models import Match
 from apps.negotiations import tasks
 from apps.negotiations.models import Offer
@@ -21,9 +23,13 @@ from apps.negotiations.tests.test_turns import refuses
 from apps.notifications.models import Message
 from apps.partners.models import CreditAccount, Partner
 from apps.requirement.services import requirements
+from apps.risk.models import ScreeningHit
+from apps.risk.services import rates
+from apps.risk.tests.factories import sanctions
 from erp import clock
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
+from erp.services import Refusal
 
 pytestmark = pytest.mark.django_db
 
@@ -105,7 +111,8 @@ def test_several_negotiations_hold_no_more_than_the_credit(sides, offer):
     asked = third.start(by=third.seller)
     third.ask(asked)
     third.bid(asked, 30_000)  # holds nothing, but isn't affordable either
-    assert third.accept(asked, third.seller).problem.members == {"reasons": []}
+    told = third.accept(asked, third.seller).problem
+    assert (told.code, told.members) == ("negotiation.counterpart_not_ready", {})
     assert again(asked).status == "OPEN"
 
 
@@ -115,6 +122,74 @@ def make_other(table, offer):
     listing = offer(commodity=table.listing.commodity, advance=int(advance))
     world = SimpleNamespace(requirement=lambda **fields: again(table.match.requirement))
     return make_table(world, buyer=table.buyer, listing=listing)
+
+
+def test_the_credit_follows_the_agreed_payment_terms(sides, offer):
+    """§8.8: not those of the listing: N negotiations on credit hold no more than the limit, and advance holds none."""
+    table = sides(credit=3_000_000)  # 100 bales on credit need 2,557,504 and GST
+    on_credit, in_advance = table.listing.payment_term, terms(100)["payment_term"]
+    row = table.start()
+    table.bid(row)
+    full = holds_of(table.buyer)
+    table.ask(row)
+    table.bid(row, payment_term=in_advance)  # the same quantity
+    assert full > 2_500_000
+    assert (holds_of(table.buyer), table.hold(row).payment_term) == (0, in_advance)
+
+    def listed_in_advance():
+        listing = offer(commodity=table.listing.commodity, advance=100)
+        world = SimpleNamespace(requirement=lambda **fields: again(table.match.requirement))
+        return make_table(world, buyer=table.buyer, listing=listing)
+
+    second, third, fourth = (listed_in_advance() for _ in range(3))
+    bidding, refused, asked = second.start(), third.start(), fourth.start(by=fourth.seller)
+    second.bid(bidding, payment_term=on_credit)
+    assert (holds_of(table.buyer), second.hold(bidding).payment_term) == (full, on_credit)
+    assert third.bid(refused, payment_term=on_credit).problem.code == "risk.blocked"
+    fourth.ask(asked, 53_000, payment_term=on_credit)
+    assert fourth.accept(asked, fourth.buyer).problem.code == "risk.blocked"
+    second.accept(bidding, second.seller)
+    assert (holds_of(table.buyer), second.hold(bidding).payment_term) == (full, on_credit)
+
+
+def test_credit_in_another_currency_is_held_at_the_rate_of_the_day(sides):
+    table = sides(credit=40_000)
+    with unguarded_writes():
+        CreditAccount.objects.filter(partner=table.buyer.partner_id).update(currency="USD")
+    rates.record_rate(actor=SYSTEM, currency="USD", date=clock.today(), rate=Decimal("88.5"), source="RBI")
+    row = table.start()
+    table.bid(row)
+    held = holds_of(table.buyer)
+    assert 28_000 < held < 31_000  # 2,557,504 and GST in INR
+    table.accept(row, table.seller)
+    assert holds_of(table.buyer) == held
+
+
+def test_a_hit_found_by_the_judgement_stays_with_its_refusal(sides):
+    table = sides()
+    row = table.start()
+    sanctions(("R1", "ENTITY", Partner.objects.get(pk=table.buyer.partner_id).legal_name, "IN"))
+    assert isinstance(table.bid(row), Refusal)
+    assert (ScreeningHit.objects.count(), again(row).round) == (1, 0)
+
+
+def test_larger_offers_reserve_no_longer_than_72_hours_together(sides, set_clock):
+    """X7: a reservation that replaces another lives no longer; after that only acceptance reserves."""
+    table = sides(quantity=200)
+    row = table.start()
+    table.bid(row, quantity=50, valid_until=clock.now() + timedelta(hours=70))
+    first = table.hold(row)
+    set_clock(first.created_at + timedelta(hours=60))
+    table.ask(row)
+    table.bid(row, quantity=60)
+    larger = table.hold(row)
+    assert (larger.quantity, larger.expires_at) == (60, first.created_at + timedelta(hours=72))
+    set_clock(first.created_at + timedelta(hours=73))
+    table.ask(row)
+    table.bid(row, quantity=70)
+    assert (again(row).reservation_id, available(table)) == (None, 140)  # the one past its time isn't swept
+    table.accept(row, table.seller)
+    assert (table.hold(row).quantity, available(table)) == (70, 130)
 
 
 def test_a_lost_hold_is_noted_and_acceptance_takes_the_goods_anew(sides, user, follow, emitted):
@@ -276,6 +351,30 @@ def test_an_end_without_a_deal_gives_the_hold_back_once(sides, set_clock, emitte
     assert (available(table), again(row).status, again(row).closed_by) == (100, "EXPIRED", "SYSTEM")
 
 
+def test_rows_that_fail_hold_up_no_others_and_many_events_start_one_run(sides, monkeypatch, deliver):
+    tables = [sides() for _ in range(3)]
+    rows = sorted((each.start() for each in tables), key=lambda row: row.pk)
+    with unguarded_writes():
+        Match.objects.all().update(status="SUPERSEDED")
+    monkeypatch.setattr(tasks, "CHUNK", 1)
+    real = decisions.close
+
+    def close(row, *, actor):
+        if row.pk == rows[0].pk:
+            raise RuntimeError("It always fails.")
+        return real(row, actor=actor)
+
+    monkeypatch.setattr(decisions, "close", close)
+    assert tasks.close_negotiations() == 2
+    assert [again(row).status for row in rows] == ["OPEN", "WITHDRAWN", "WITHDRAWN"]
+    started = []
+    monkeypatch.setattr(tasks.close_negotiations, "apply_async", lambda **options: started.append(options))
+    cache.clear()
+    for _ in range(2):
+        tasks._wake()
+    assert [options["expires"] for options in started] == [60]
+
+
 def test_what_cant_go_on_is_closed_by_the_system(sides, follow, emitted, user):
     """§8.11, X1, X33: a suspended partner's, those of ended listings and of matches that became a trade elsewhere."""
     suspended, cancelled, converted, run_out = sides(), sides(), sides(), sides()
@@ -300,7 +399,10 @@ def test_what_cant_go_on_is_closed_by_the_system(sides, follow, emitted, user):
     assert [ends[each] for each in (suspended, cancelled, converted)] == [
         ("WITHDRAWN", "SYSTEM", reason) for reason in ("PARTNER_SUSPENDED", "LISTING_ENDED", "MATCH_ENDED")
     ]
-    assert len(emitted("negotiation.withdrawn")) == 3
+    told = [event.payload["reason"] for event in emitted("negotiation.withdrawn")]
+    assert sorted(told) == ["LISTING_ENDED", "MATCH_ENDED", "MATCH_ENDED"]  # nothing of the suspension
+    hidden = again(rows[suspended])
+    assert (hidden.shown_reason, hidden.badge_of("SELLER")["verified"]) == ("MATCH_ENDED", True)
     assert (available(cancelled), available(converted)) == (100, 100)
     # The goods of the fourth are still held: no new offer, but the current one can be accepted.
     assert (run_out.listing.status, ends[run_out][0]) == ("EXPIRED", "OPEN")

@@ -4,15 +4,18 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from apps.availability.models import Availability
 from apps.availability.services import rules as of_offers
 from apps.matching.models import Match
 from apps.negotiations import events, tasks
+from apps.negotiations.contact import MOST_PAIRS
 from apps.negotiations.models import Negotiation, Offer
 from apps.negotiations.services import decisions, offers, rules
 from apps.negotiations.tests.factories import again, proposed
+from apps.partners.models import Partner
 from apps.requirement.models import Requirement
 from erp import clock
 from erp.access import SYSTEM
@@ -245,16 +248,32 @@ def test_quantity_and_terms_stay_within_what_both_sides_have(sides, user):
 
 def test_messages_name_no_firm_and_confirm_no_guess(sides, partner):
     """A guess at the other side is refused like the name of any firm."""
+
+    def check(text, own):
+        rules.check_message(text, own)
+        rules.check_names(text)
+
     buyer, stranger = partner("Kaveri Spinners Pvt Ltd"), partner("Mahalaxmi Ginning Factory")
     for text in (
         "This is Kaveri calling",
         "Greetings from KAVERI  spinners",
         "We know Mahalaxmi Ginning Factory",
     ):
-        refuses(rules.ContactInMessage, rules.check_message, text, buyer)
-    rules.check_message("Good cotton from the ginning factory, 29 mm", buyer)
-    rules.check_message("This is Kaveri", stranger)  # one word of another firm names nobody
-    refuses(rules.ContactInMessage, rules.check_message, "from Kaveri Spinners", stranger)
+        refuses(rules.ContactInMessage, check, text, buyer)
+    check("Good cotton from the ginning factory, 29 mm", buyer)
+    check("This is Kaveri", stranger)  # one word of another firm names nobody
+    refuses(rules.ContactInMessage, check, "from Kaveri Spinners", stranger)
+    # Nobody takes words away from all others by calling a firm so.
+    partner("Sagar Fibres", trade_name="Price Bales")
+    partner("Tungabhadra Fibres", trade_name="Dharwad Cotton")
+    with unguarded_writes():
+        Partner.objects.filter(pk=partner("Somnath Weavers").pk).update(status=Partner.Status.DRAFT)
+    for text in ("Price 53,500, 100 bales", "Cotton from Dharwad", "from Somnath Weavers"):
+        check(text, buyer)
+    with CaptureQueriesContext(connection) as queries:
+        check(" ".join(f"wo{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(100)), buyer)
+    assert len(queries) == 1
+    assert queries[0]["sql"].count("LIKE") == 4 * MOST_PAIRS
 
 
 def test_an_offer_is_bound_to_the_listings_terms(sides, user):

@@ -24,6 +24,7 @@ from apps.risk.models import (
     RiskAssessment,
     RiskPolicy,
     RiskStatus,
+    ScreeningHit,
     Side,
     Subject,
     Verdict,
@@ -51,6 +52,8 @@ ASSESS_EVENTS: Final = (
     events.RiskHitFound,
     events.RiskPolicyChanged,
 )
+# What stays of a refusal that a judgement causes: the module that refuses names it in ``writes_on_refusal``.
+WRITES: Final = (RiskAssessment, RiskPolicy, ProviderCheck, ScreeningHit)
 
 
 class SubjectClosed(Conflict):
@@ -419,6 +422,13 @@ def own_reasons(assessment: RiskAssessment, side: str) -> list[str]:
             if gate["side"] == side and gate["override_id"] is None and gate["code"] in engine.OWN_CODES
         )
     )
+
+
+def is_of_other(assessment: RiskAssessment, side: str) -> bool:
+    """Whether nothing but the other side blocks, of which this one may read nothing (rulings X10)."""
+    counted = (gate for gate in assessment.gates if gate["override_id"] is None)
+    blocking = [gate["side"] for gate in counted if gate["outcome"] in (Verdict.FAIL, Verdict.REVIEW)]
+    return bool(blocking) and not {side, None}.intersection(blocking)
 
 
 def answer_for(assessment: RiskAssessment) -> str:

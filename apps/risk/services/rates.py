@@ -4,7 +4,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
+from uuid import UUID
 
+from apps.partners.models import CreditAccount
+from apps.partners.services import exposure
 from apps.risk import capabilities, events
 from apps.risk.models import CurrencyRate
 from erp import clock, locks
@@ -36,6 +39,16 @@ def exchange(source: str, target: str, day: date) -> Fraction | None:
                 return None
             value *= Fraction(rate.rate) ** power
     return value
+
+
+def rate_for(buyer_id: UUID, currency: str) -> exposure.Rate | None:
+    """The rate of today into the currency of the buyer's credit; None where it is the same, or no rate is known."""
+    account = CreditAccount.objects.filter(partner=buyer_id).only("currency").first()
+    if account is None or account.currency == currency:
+        return None
+    day = clock.today()
+    rate = exchange(currency, account.currency, day)
+    return None if rate is None else exposure.Rate(Decimal(rate.numerator) / rate.denominator, day)
 
 
 @service(
