@@ -312,7 +312,6 @@ class Migration(migrations.Migration):
                 ('on_behalf', models.BooleanField(default=False)),
                 ('decided_at', models.DateTimeField(null=True)),
                 ('decision_reason', models.CharField(blank=True, default='', max_length=1000)),
-                ('request_id', models.UUIDField(help_text='The request for approval.', null=True)),
                 ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('decided_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('evidence', models.ForeignKey(blank=True, help_text="What proves the other side's agreement.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='upload.storedfile')),

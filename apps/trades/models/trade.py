@@ -460,7 +460,6 @@ class Amendment(Changing):
     decided_by = person()
     decided_at = models.DateTimeField(null=True)
     decision_reason = models.CharField(max_length=1000, default="", blank=True)
-    request_id = models.UUIDField(null=True, help_text="The request for approval.")
 
     class Meta(Changing.Meta):
         constraints: ClassVar = [

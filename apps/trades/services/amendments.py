@@ -278,8 +278,7 @@ def accept_amendment(
     waits = amendment.commercial and trade.approved_at is not None
     if waits:
         amendment.save()
-        amendment.request_id = _ask(amendment, actor).pk
-        amendment.save()
+        _ask(amendment, actor)
         rules.touch(trade)
     else:
         _apply(amendment, actor, on_behalf=on_behalf)
@@ -323,10 +322,10 @@ def reject_amendment(
     return amendment
 
 
-def _ask(amendment: Amendment, actor: Actor) -> ApprovalRequest:
+def _ask(amendment: Amendment, actor: Actor) -> None:
     trade, terms = amendment.trade, records.from_json(t.Terms, amendment.proposed_body)
     worth = engine.version(engine.CURRENT).value(terms)
-    request: ApprovalRequest = approvals.request(
+    approvals.request(
         actor=actor,
         kind=AMENDMENT,
         subject_id=amendment.pk,
@@ -338,7 +337,6 @@ def _ask(amendment: Amendment, actor: Actor) -> ApprovalRequest:
         excluded=involved(trade),
         diff=[(row["pointer"], str(row["old"]), str(row["new"])) for row in amendment.changes],
     )
-    return request
 
 
 @service(
