@@ -139,7 +139,8 @@ class TradeAdmin(ServiceAdmin):
     ordering: ClassVar = ["-created_at", "id"]
     details: ClassVar = [
         "number", "status", "hold_code", "seller", "buyer", "commodity", "variety",
-        quantity("weight_kg", "KG", "weight"), "count", "count_unit", "price", "pricing_unit", "contract_value", "trade_date", "window_start_date",
+        quantity("weight_kg", "KG", "weight"), "count", "count_unit", "price", "pricing_unit",
+        "contract_value", "trade_date", "window_start_date",
         "window_end_date", "from_location", "to_location", "match", "negotiation", "availability", "requirement",
         "terms_version", "contract_hash", "approvals_required", "acknowledge_until", "cancel_reason", "cancel_note",
         "cancelled_count", "cancelled_kg", "approved_at", "settled_at", "created_by", "version",

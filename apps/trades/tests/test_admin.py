@@ -27,7 +27,7 @@ def test_the_page_of_a_trade_tells_its_story(world, staff_client_for):
     assert "Trades to approve" in client.get("/admin/").content.decode()
     assert "You have approved it" not in page
     for manager in deals.managers[:2]:
-        staff_client_for(manager).run(Trade.objects.get(pk=trade.pk), "approve", comment="Within the limits.")
+        staff_client_for(manager).fill(f"{URL}{trade.pk}/run/approve/", comment="Within the limits.")
     trade = Trade.objects.get(pk=trade.pk)
     assert trade.status == "APPROVED"
     deals.tested(trade)
