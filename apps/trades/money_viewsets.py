@@ -10,30 +10,18 @@ from rest_framework.response import Response
 
 from apps.trades import capabilities
 from apps.trades import money_serializers as serializers
-from apps.trades.models import LedgerEntry, Payment, Settlement, Trade, TradeDocument
+from apps.trades.models import LedgerEntry, Payment, Settlement, TradeDocument
 from apps.trades.services import payments, settlement
+from apps.trades.viewsets import OfTradeViewSet
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
-from erp.api.routers import address_of
-from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet, read
+from erp.api.viewsets import RowViewSet, ViewSet, read
 from erp.files import PDF
 from erp.jobs.downloads import PdfRenderer, attachment
 from erp.trail import services as trail
 
 
-class _OfTrade(PartsViewSet):
-    """Rows of a trade, for its two sides and staff."""
-
-    wholes = Trade.objects.all()
-    part_of = "trade"
-    reads = capabilities.VIEW
-
-    def links(self, row: Any) -> dict[str, str]:
-        """The trade: these rows have no address of their own."""
-        return {"trade": address_of(row.trade)}
-
-
-class PaymentViewSet(_OfTrade):
+class PaymentViewSet(OfTradeViewSet):
     """Payments of a trade."""
 
     queryset = Payment.objects.select_related("trade").prefetch_related("allocations")
@@ -43,15 +31,16 @@ class PaymentViewSet(_OfTrade):
     create = endpoint(payments.record_payment, serializers.PaymentInput)
 
 
-class LedgerViewSet(_OfTrade):
+class LedgerViewSet(OfTradeViewSet):
     """Who owes whom in a trade, and why."""
 
     queryset = LedgerEntry.objects.select_related("trade")
     serializer_class = serializers.LedgerEntryOutput
+    lookup_value_converter = "int"
     ordering: ClassVar = ["id"]
 
 
-class SettlementOfTradeViewSet(_OfTrade):
+class SettlementOfTradeViewSet(OfTradeViewSet):
     """Settlements of a trade."""
 
     queryset = Settlement.objects.select_related("trade")
@@ -59,7 +48,7 @@ class SettlementOfTradeViewSet(_OfTrade):
     ordering: ClassVar = ["-revision"]
 
 
-class DocumentOfTradeViewSet(_OfTrade):
+class DocumentOfTradeViewSet(OfTradeViewSet):
     """Documents of a trade."""
 
     queryset = TradeDocument.objects.select_related("trade")

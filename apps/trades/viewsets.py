@@ -39,7 +39,7 @@ from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.routers import address_of
 from erp.api.timelines import TimelineViewSet
-from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet
+from erp.api.viewsets import PartViewSet, RowViewSet, ViewSet
 from erp.errors import NotFound
 from erp.services import Service
 from erp.trail.models import Entry
@@ -104,8 +104,8 @@ class TradeViewSet(RowViewSet):
         return [*super().allowed_actions(row), *below]
 
 
-class _OfTrade(PartsViewSet):
-    """Rows of a trade."""
+class OfTradeViewSet(PartViewSet):
+    """Rows of a trade, each with an address below it."""
 
     wholes = Trade.objects.all()
     part_of = "trade"
@@ -113,11 +113,15 @@ class _OfTrade(PartsViewSet):
     ordering: ClassVar = ["created_at"]
 
     def links(self, row: Any) -> dict[str, str]:
-        """The trade: these rows have no address of their own."""
-        return {"trade": address_of(row.trade)}
+        """The row and its trade."""
+        return {**super().links(row), "trade": address_of(row.trade)}
+
+    def etag_of(self, row: Any) -> str:
+        """The version; a row that never changes has that of its id."""
+        return super().etag_of(row) if hasattr(row, "version") else f'"{row.pk}"'
 
 
-class TermsViewSet(_OfTrade):
+class TermsViewSet(OfTradeViewSet):
     """Versions of the terms."""
 
     queryset = Terms.objects.select_related("trade")
@@ -125,14 +129,14 @@ class TermsViewSet(_OfTrade):
     ordering: ClassVar = ["-terms_version"]
 
 
-class PartyViewSet(_OfTrade):
+class PartyViewSet(OfTradeViewSet):
     """Parties of a trade: all for both sides, oneself for others."""
 
     queryset = Party.objects.select_related("trade", "partner")
     serializer_class = serializers.PartyOutput
 
 
-class LotViewSet(_OfTrade):
+class LotViewSet(OfTradeViewSet):
     """Lots of a trade."""
 
     queryset = Lot.objects.select_related("trade")
@@ -140,21 +144,21 @@ class LotViewSet(_OfTrade):
     ordering: ClassVar = ["lot_no"]
 
 
-class AcknowledgementViewSet(_OfTrade):
+class AcknowledgementViewSet(OfTradeViewSet):
     """Who agreed to which terms."""
 
     queryset = Acknowledgement.objects.select_related("trade")
     serializer_class = serializers.AcknowledgementOutput
 
 
-class ApprovalViewSet(_OfTrade):
+class ApprovalViewSet(OfTradeViewSet):
     """Who approved the trade, for staff."""
 
     queryset = Approval.objects.select_related("trade")
     serializer_class = serializers.ApprovalOutput
 
 
-class QualityResultViewSet(_OfTrade):
+class QualityResultViewSet(OfTradeViewSet):
     """Quality results of a trade."""
 
     queryset = QualityResult.objects.select_related("trade").prefetch_related(
@@ -165,7 +169,7 @@ class QualityResultViewSet(_OfTrade):
     create = endpoint(quality.record_quality, serializers.QualityInput)
 
 
-class WeighmentViewSet(_OfTrade):
+class WeighmentViewSet(OfTradeViewSet):
     """Weighings of a trade."""
 
     queryset = Weighment.objects.select_related("trade")
@@ -174,7 +178,7 @@ class WeighmentViewSet(_OfTrade):
     create = endpoint(quality.record_weight, serializers.WeighmentInput)
 
 
-class DispatchViewSet(_OfTrade):
+class DispatchViewSet(OfTradeViewSet):
     """Dispatches of a trade, and returns."""
 
     queryset = Dispatch.objects.select_related("trade").prefetch_related("lines")
@@ -183,7 +187,7 @@ class DispatchViewSet(_OfTrade):
     create = endpoint(execution.dispatch, serializers.DispatchInput, if_match="optional")
 
 
-class DeliveryViewSet(_OfTrade):
+class DeliveryViewSet(OfTradeViewSet):
     """Deliveries of a trade."""
 
     queryset = Delivery.objects.select_related("trade").prefetch_related("lines")
@@ -192,7 +196,7 @@ class DeliveryViewSet(_OfTrade):
     create = endpoint(execution.deliver, serializers.DeliveryInput, if_match="optional")
 
 
-class AmendmentViewSet(_OfTrade):
+class AmendmentViewSet(OfTradeViewSet):
     """Amendments of a trade."""
 
     queryset = Amendment.objects.select_related("trade")
@@ -201,7 +205,7 @@ class AmendmentViewSet(_OfTrade):
     create = endpoint(amendments.propose_amendment, serializers.AmendmentInput, if_match="optional")
 
 
-class DisputeViewSet(_OfTrade):
+class DisputeViewSet(OfTradeViewSet):
     """Disputes of a trade."""
 
     queryset = Dispute.objects.select_related("trade")
@@ -210,7 +214,7 @@ class DisputeViewSet(_OfTrade):
     create = endpoint(disputes.create_dispute, serializers.DisputeInput, if_match="optional")
 
 
-class DeadlineViewSet(_OfTrade):
+class DeadlineViewSet(OfTradeViewSet):
     """Deadlines of a trade."""
 
     queryset = Deadline.objects.select_related("trade")
@@ -224,8 +228,8 @@ class _Decided(ViewSet):
     reads = capabilities.VIEW
 
     def links(self, row: Any) -> dict[str, str]:
-        """The trade."""
-        return {"trade": address_of(row.trade)}
+        """The row and its trade."""
+        return {**super().links(row), "trade": address_of(row.trade)}
 
 
 class AmendmentDecisionViewSet(_Decided):
