@@ -10,37 +10,59 @@ from rest_framework.response import Response
 
 from apps.trades import capabilities
 from apps.trades import money_serializers as serializers
-from apps.trades.models import LedgerEntry, Payment, Settlement, TradeDocument
+from apps.trades.models import LedgerEntry, Payment, Settlement, Trade, TradeDocument
 from apps.trades.services import payments, settlement
-from apps.trades.viewsets import OfTradeViewSet
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
-from erp.api.viewsets import RowViewSet, ViewSet, read
+from erp.api.routers import address_of
+from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
 from erp.files import PDF
 from erp.jobs.downloads import PdfRenderer, attachment
 from erp.trail import services as trail
 
 
-class PaymentViewSet(OfTradeViewSet):
+class _OfTrade(PartsViewSet):
+    """Rows of a trade, for its two sides and staff."""
+
+    wholes = Trade.objects.all()
+    part_of = "trade"
+    reads = capabilities.VIEW
+
+    def links(self, row: Any) -> dict[str, str]:
+        """The trade: these rows have no address of their own."""
+        return {"trade": address_of(row.trade)}
+
+
+class PaymentViewSet(PartViewSet):
     """Payments of a trade."""
 
     queryset = Payment.objects.select_related("trade").prefetch_related("allocations")
     serializer_class = serializers.PaymentOutput
     ordering: ClassVar = ["number"]
+    wholes = Trade.objects.all()
+    part_of = "trade"
+    reads = capabilities.VIEW
+
+    def links(self, row: Payment) -> dict[str, str]:
+        """The payment and its trade."""
+        return {"self": address_of(row), "trade": address_of(row.trade)}
+
+    def etag_of(self, row: Payment) -> str:
+        """A payment never changes."""
+        return '"1"'
 
     create = endpoint(payments.record_payment, serializers.PaymentInput)
 
 
-class LedgerViewSet(OfTradeViewSet):
+class LedgerViewSet(_OfTrade):
     """Who owes whom in a trade, and why."""
 
     queryset = LedgerEntry.objects.select_related("trade")
     serializer_class = serializers.LedgerEntryOutput
-    lookup_value_converter = "int"
     ordering: ClassVar = ["id"]
 
 
-class SettlementOfTradeViewSet(OfTradeViewSet):
+class SettlementOfTradeViewSet(_OfTrade):
     """Settlements of a trade."""
 
     queryset = Settlement.objects.select_related("trade")
@@ -48,7 +70,7 @@ class SettlementOfTradeViewSet(OfTradeViewSet):
     ordering: ClassVar = ["-revision"]
 
 
-class DocumentOfTradeViewSet(OfTradeViewSet):
+class DocumentOfTradeViewSet(_OfTrade):
     """Documents of a trade."""
 
     queryset = TradeDocument.objects.select_related("trade")

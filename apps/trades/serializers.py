@@ -669,6 +669,12 @@ class AmendmentOutput(Output):
 
 
 class DisputeOutput(Output):
+    masked = ("outcome", "award_to")  # null while it is open
+
+    def to_representation(self, row: Dispute) -> dict[str, Any]:
+        data: dict[str, Any] = super().to_representation(row)
+        return {name: None if name in self.masked and value == "" else value for name, value in data.items()}
+
     class Meta:
         model = Dispute
         fields = (

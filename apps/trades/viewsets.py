@@ -39,7 +39,7 @@ from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.routers import address_of
 from erp.api.timelines import TimelineViewSet
-from erp.api.viewsets import PartViewSet, RowViewSet, ViewSet
+from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet
 from erp.errors import NotFound
 from erp.services import Service
 from erp.trail.models import Entry
@@ -104,8 +104,21 @@ class TradeViewSet(RowViewSet):
         return [*super().allowed_actions(row), *below]
 
 
-class OfTradeViewSet(PartViewSet):
-    """Rows of a trade, each with an address below it."""
+class _OfTrade(PartsViewSet):
+    """Rows of a trade."""
+
+    wholes = Trade.objects.all()
+    part_of = "trade"
+    reads = capabilities.VIEW
+    ordering: ClassVar = ["created_at"]
+
+    def links(self, row: Any) -> dict[str, str]:
+        """The trade: these rows have no address of their own."""
+        return {"trade": address_of(row.trade)}
+
+
+class _WrittenOfTrade(PartViewSet):
+    """Rows of a trade that callers add, with an address of their own below it."""
 
     wholes = Trade.objects.all()
     part_of = "trade"
@@ -114,14 +127,14 @@ class OfTradeViewSet(PartViewSet):
 
     def links(self, row: Any) -> dict[str, str]:
         """The row and its trade."""
-        return {**super().links(row), "trade": address_of(row.trade)}
+        return {"self": address_of(row), "trade": address_of(row.trade)}
 
     def etag_of(self, row: Any) -> str:
-        """The version; a row that never changes has that of its id."""
-        return super().etag_of(row) if hasattr(row, "version") else f'"{row.pk}"'
+        """The version; what is recorded never changes and has none."""
+        return super().etag_of(row) if hasattr(row, "version") else '"1"'
 
 
-class TermsViewSet(OfTradeViewSet):
+class TermsViewSet(_OfTrade):
     """Versions of the terms."""
 
     queryset = Terms.objects.select_related("trade")
@@ -129,14 +142,14 @@ class TermsViewSet(OfTradeViewSet):
     ordering: ClassVar = ["-terms_version"]
 
 
-class PartyViewSet(OfTradeViewSet):
+class PartyViewSet(_OfTrade):
     """Parties of a trade: all for both sides, oneself for others."""
 
     queryset = Party.objects.select_related("trade", "partner")
     serializer_class = serializers.PartyOutput
 
 
-class LotViewSet(OfTradeViewSet):
+class LotViewSet(_OfTrade):
     """Lots of a trade."""
 
     queryset = Lot.objects.select_related("trade")
@@ -144,21 +157,21 @@ class LotViewSet(OfTradeViewSet):
     ordering: ClassVar = ["lot_no"]
 
 
-class AcknowledgementViewSet(OfTradeViewSet):
+class AcknowledgementViewSet(_OfTrade):
     """Who agreed to which terms."""
 
     queryset = Acknowledgement.objects.select_related("trade")
     serializer_class = serializers.AcknowledgementOutput
 
 
-class ApprovalViewSet(OfTradeViewSet):
+class ApprovalViewSet(_OfTrade):
     """Who approved the trade, for staff."""
 
     queryset = Approval.objects.select_related("trade")
     serializer_class = serializers.ApprovalOutput
 
 
-class QualityResultViewSet(OfTradeViewSet):
+class QualityResultViewSet(_WrittenOfTrade):
     """Quality results of a trade."""
 
     queryset = QualityResult.objects.select_related("trade").prefetch_related(
@@ -169,7 +182,7 @@ class QualityResultViewSet(OfTradeViewSet):
     create = endpoint(quality.record_quality, serializers.QualityInput)
 
 
-class WeighmentViewSet(OfTradeViewSet):
+class WeighmentViewSet(_WrittenOfTrade):
     """Weighings of a trade."""
 
     queryset = Weighment.objects.select_related("trade")
@@ -178,7 +191,7 @@ class WeighmentViewSet(OfTradeViewSet):
     create = endpoint(quality.record_weight, serializers.WeighmentInput)
 
 
-class DispatchViewSet(OfTradeViewSet):
+class DispatchViewSet(_WrittenOfTrade):
     """Dispatches of a trade, and returns."""
 
     queryset = Dispatch.objects.select_related("trade").prefetch_related("lines")
@@ -187,7 +200,7 @@ class DispatchViewSet(OfTradeViewSet):
     create = endpoint(execution.dispatch, serializers.DispatchInput, if_match="optional")
 
 
-class DeliveryViewSet(OfTradeViewSet):
+class DeliveryViewSet(_WrittenOfTrade):
     """Deliveries of a trade."""
 
     queryset = Delivery.objects.select_related("trade").prefetch_related("lines")
@@ -196,7 +209,7 @@ class DeliveryViewSet(OfTradeViewSet):
     create = endpoint(execution.deliver, serializers.DeliveryInput, if_match="optional")
 
 
-class AmendmentViewSet(OfTradeViewSet):
+class AmendmentViewSet(_WrittenOfTrade):
     """Amendments of a trade."""
 
     queryset = Amendment.objects.select_related("trade")
@@ -205,7 +218,7 @@ class AmendmentViewSet(OfTradeViewSet):
     create = endpoint(amendments.propose_amendment, serializers.AmendmentInput, if_match="optional")
 
 
-class DisputeViewSet(OfTradeViewSet):
+class DisputeViewSet(_WrittenOfTrade):
     """Disputes of a trade."""
 
     queryset = Dispute.objects.select_related("trade")
@@ -214,7 +227,7 @@ class DisputeViewSet(OfTradeViewSet):
     create = endpoint(disputes.create_dispute, serializers.DisputeInput, if_match="optional")
 
 
-class DeadlineViewSet(OfTradeViewSet):
+class DeadlineViewSet(_OfTrade):
     """Deadlines of a trade."""
 
     queryset = Deadline.objects.select_related("trade")
@@ -229,7 +242,7 @@ class _Decided(ViewSet):
 
     def links(self, row: Any) -> dict[str, str]:
         """The row and its trade."""
-        return {**super().links(row), "trade": address_of(row.trade)}
+        return {"self": address_of(row), "trade": address_of(row.trade)}
 
 
 class AmendmentDecisionViewSet(_Decided):

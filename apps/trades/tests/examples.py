@@ -297,6 +297,7 @@ def _each(value, step):
 HASH = Sample("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", hash_of)
 WINDOW = Sample("2026-01-22", lambda world, target: str(clock.today().replace(month=12, day=31)))
 TODAY = Sample("2026-01-12", lambda world, target: str(clock.today()))
+NOW = Sample("2026-01-16T06:00:00Z", lambda world, target: clock.now().isoformat())
 EXAMPLES = {
     "create": Example(
         desk,
@@ -362,11 +363,11 @@ EXAMPLES = {
     "dispatch": Example(
         desk,
         {
-            "dispatched_at": MOMENT,
+            "dispatched_at": NOW,
             "vehicle_number": "GJ03BT4321",
             "distance_km": 1730,
             "invoice_number": "SSG/25-26/0412",
-            "invoice_date": "2026-01-16",
+            "invoice_date": TODAY,
             "lines": nested([{"lot_id": first_lot, "count": 100, "weight_kg": "16938.500"}]),
         },
         approved,
@@ -375,7 +376,7 @@ EXAMPLES = {
         buyer,
         {
             "dispatch_id": lambda world, target: str(target.dispatches.get().pk),
-            "delivered_at": Sample("2026-01-22T06:00:00Z", lambda world, target: clock.now().isoformat()),
+            "delivered_at": NOW,
             "lines": nested([{"lot_id": first_lot, "count": 100, "weight_kg": "16857.000"}]),
             "final": True,
         },
