@@ -28,6 +28,7 @@ BENCHMARKS = {
     "benchmarks.api": "--rounds 5 --seconds 1",
     "benchmarks.partners": "--partners 60 --holds 8 --operations 20",
     "benchmarks.offers": "--offers 60 --reservations 8",
+    "benchmarks.trades": "--settlements 3 --rounds 3",
     "benchmarks.negotiations": "--negotiations 9",
 }
 
