@@ -114,6 +114,7 @@ AREAS = {
     "risk": "Assessments of listings, partners and trades, overrides, and what surveillance found.",
     "matching": "Which offers suit which requirements, why and why not, and how contested stock is divided.",
     "negotiations": "Firm offers that the two sides of a match make in turn until one is accepted.",
+    "trades": "Contracts of matches and negotiations, their execution, amendments, disputes and settlement.",
     "events": "The feed of events: everything that happened to rows you may see, in order.",
     "notifications": "Messages to you.",
     "uploads": "Files that a later write uses by their ID.",

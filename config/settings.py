@@ -508,6 +508,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "verify-settlements": {
+        "task": "apps.trades.money_tasks.verify_settlements",
+        "schedule": crontab(hour="3", minute="13"),
+    },
     "report-overdue-trades": {
         "task": "apps.trades.money_tasks.report_overdue",
         "schedule": crontab(hour="6", minute="29"),

@@ -1,13 +1,18 @@
 """Documents, the end of the sale and what is overdue: work that follows from what was recorded."""
 
+from collections.abc import Iterator
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from celery import shared_task
+from django.core.cache import cache
 from django.db import transaction
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from apps.availability.services import stock
 from apps.organization.events import OrganizationCreated
+from apps.trades import ledgers
 from apps.trades.events import (
     TradeAmended,
     TradeAmendmentAccepted,
@@ -17,12 +22,37 @@ from apps.trades.events import (
 )
 from apps.trades.models import Trade
 from apps.trades.services import documents, performance, tax_rules
-from erp import sweeps
+from erp import metrics, sweeps
 from erp.access import SYSTEM
 from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
 
-CHUNK = 200  # trades of one run of a sweep
+CHUNK: Final = 200  # trades of one run of a sweep
+DIFFERENCES: Final = "erp:settlement_differences"
+KNOWN_FOR: Final = 2 * 24 * 3600  # seconds; then the figure is missing
+
+
+def settlement_differences() -> Iterator[Metric]:
+    """How many settlements, payments and positions differed at the last check."""
+    found = cache.get(DIFFERENCES)
+    if found is not None:
+        yield GaugeMetricFamily(
+            "erp_settlement_diff_total",
+            "Settlements, payments and TDS positions that differ from what their facts come to.",
+            value=found,
+        )
+
+
+metrics.of_modules.append(settlement_differences)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def verify_settlements() -> int:
+    """Recompute what was settled, as verify_ledger does; returns how many rows differ."""
+    checks = (ledgers.check_settlements, ledgers.check_payments, ledgers.check_positions)
+    found = sum(1 for check in checks for _ in check())
+    cache.set(DIFFERENCES, found, KNOWN_FOR)
+    return found
 
 
 @handles(TradeCreated, TradeAmended, TradeAmendmentAccepted, TradeSettled)

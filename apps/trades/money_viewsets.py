@@ -15,7 +15,7 @@ from apps.trades.services import payments, settlement
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.routers import address_of
-from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet, read
+from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
 from erp.files import PDF
 from erp.jobs.downloads import PdfRenderer, attachment
 from erp.trail import services as trail
@@ -33,12 +33,23 @@ class _OfTrade(PartsViewSet):
         return {"trade": address_of(row.trade)}
 
 
-class PaymentViewSet(_OfTrade):
+class PaymentViewSet(PartViewSet):
     """Payments of a trade."""
 
     queryset = Payment.objects.select_related("trade").prefetch_related("allocations")
     serializer_class = serializers.PaymentOutput
     ordering: ClassVar = ["number"]
+    wholes = Trade.objects.all()
+    part_of = "trade"
+    reads = capabilities.VIEW
+
+    def links(self, row: Payment) -> dict[str, str]:
+        """The payment and its trade."""
+        return {"self": address_of(row), "trade": address_of(row.trade)}
+
+    def etag_of(self, row: Payment) -> str:
+        """A payment never changes."""
+        return '"1"'
 
     create = endpoint(payments.record_payment, serializers.PaymentInput)
 

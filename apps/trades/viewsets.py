@@ -39,7 +39,7 @@ from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.routers import address_of
 from erp.api.timelines import TimelineViewSet
-from erp.api.viewsets import PartsViewSet, RowViewSet, ViewSet
+from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet
 from erp.errors import NotFound
 from erp.services import Service
 from erp.trail.models import Entry
@@ -117,6 +117,23 @@ class _OfTrade(PartsViewSet):
         return {"trade": address_of(row.trade)}
 
 
+class _WrittenOfTrade(PartViewSet):
+    """Rows of a trade that callers add, with an address of their own below it."""
+
+    wholes = Trade.objects.all()
+    part_of = "trade"
+    reads = capabilities.VIEW
+    ordering: ClassVar = ["created_at"]
+
+    def links(self, row: Any) -> dict[str, str]:
+        """The row and its trade."""
+        return {"self": address_of(row), "trade": address_of(row.trade)}
+
+    def etag_of(self, row: Any) -> str:
+        """The version; what is recorded never changes and has none."""
+        return super().etag_of(row) if hasattr(row, "version") else '"1"'
+
+
 class TermsViewSet(_OfTrade):
     """Versions of the terms."""
 
@@ -154,7 +171,7 @@ class ApprovalViewSet(_OfTrade):
     serializer_class = serializers.ApprovalOutput
 
 
-class QualityResultViewSet(_OfTrade):
+class QualityResultViewSet(_WrittenOfTrade):
     """Quality results of a trade."""
 
     queryset = QualityResult.objects.select_related("trade").prefetch_related(
@@ -165,7 +182,7 @@ class QualityResultViewSet(_OfTrade):
     create = endpoint(quality.record_quality, serializers.QualityInput)
 
 
-class WeighmentViewSet(_OfTrade):
+class WeighmentViewSet(_WrittenOfTrade):
     """Weighings of a trade."""
 
     queryset = Weighment.objects.select_related("trade")
@@ -174,7 +191,7 @@ class WeighmentViewSet(_OfTrade):
     create = endpoint(quality.record_weight, serializers.WeighmentInput)
 
 
-class DispatchViewSet(_OfTrade):
+class DispatchViewSet(_WrittenOfTrade):
     """Dispatches of a trade, and returns."""
 
     queryset = Dispatch.objects.select_related("trade").prefetch_related("lines")
@@ -183,7 +200,7 @@ class DispatchViewSet(_OfTrade):
     create = endpoint(execution.dispatch, serializers.DispatchInput, if_match="optional")
 
 
-class DeliveryViewSet(_OfTrade):
+class DeliveryViewSet(_WrittenOfTrade):
     """Deliveries of a trade."""
 
     queryset = Delivery.objects.select_related("trade").prefetch_related("lines")
@@ -192,7 +209,7 @@ class DeliveryViewSet(_OfTrade):
     create = endpoint(execution.deliver, serializers.DeliveryInput, if_match="optional")
 
 
-class AmendmentViewSet(_OfTrade):
+class AmendmentViewSet(_WrittenOfTrade):
     """Amendments of a trade."""
 
     queryset = Amendment.objects.select_related("trade")
@@ -201,7 +218,7 @@ class AmendmentViewSet(_OfTrade):
     create = endpoint(amendments.propose_amendment, serializers.AmendmentInput, if_match="optional")
 
 
-class DisputeViewSet(_OfTrade):
+class DisputeViewSet(_WrittenOfTrade):
     """Disputes of a trade."""
 
     queryset = Dispute.objects.select_related("trade")
@@ -224,8 +241,8 @@ class _Decided(ViewSet):
     reads = capabilities.VIEW
 
     def links(self, row: Any) -> dict[str, str]:
-        """The trade."""
-        return {"trade": address_of(row.trade)}
+        """The row and its trade."""
+        return {"self": address_of(row), "trade": address_of(row.trade)}
 
 
 class AmendmentDecisionViewSet(_Decided):

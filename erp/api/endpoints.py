@@ -329,7 +329,7 @@ def _change(
     if _is_dry_run(request, endpoint):
         return StoredResponse(200, {"Content-Type": "application/json"}, view.encode(body))
     status = endpoint.status_of(result)
-    if status in (201, 202) and "self" in body.get("links", ()):
+    if status in (201, 202) and "links" in body:
         headers["Location"] = body["links"]["self"]
     return StoredResponse(status, headers, view.encode(body))
 

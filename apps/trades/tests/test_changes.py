@@ -48,7 +48,12 @@ def test_an_amendment_before_approval_applies_at_once_and_earlier_approvals_do_n
         amendments.accept_amendment(row, actor=deals.world.user("SELLER", of=deals.seller))
     assert amendments.accept_amendment(row, actor=deals.buyers).status == "APPLIED"
     trade = fresh(trade)
-    assert (trade.status, trade.terms_version, trade.count, trade.weight_kg) == ("PENDING_APPROVAL", 2, 90, D(15300))
+    assert (trade.status, trade.terms_version, trade.count, trade.weight_kg) == (
+        "PENDING_APPROVAL",
+        2,
+        90,
+        D(15300),
+    )
     assert trade.contract_value == D("2280242.96")
     assert trade.acknowledgements.filter(terms_version=2, contract_hash=trade.contract_hash).count() == 2
     assert trade.availability.available_quantity == 10
@@ -56,7 +61,7 @@ def test_an_amendment_before_approval_applies_at_once_and_earlier_approvals_do_n
     now = OpenExposure.objects.get(source_id=trade.pk, bucket="hold").amount
     assert now == (held * trade.base_value / D("2557505.20")).quantize(D("0.01"))
     with pytest.raises(SelfApproval):
-        approval.approve(trade, actor=deals.world.user("INTERNAL_MANAGER") if False else _proposer(deals, trade))
+        approval.approve(trade, actor=_proposer(deals, trade))
     trade = approval.approve(trade, actor=second)
     assert trade.status == "PENDING_APPROVAL"  # the first one's approval was of other terms
     assert approval.approve(trade, actor=third).status == "APPROVED"
@@ -139,7 +144,11 @@ def test_disputes_end_with_their_deadline_and_are_decided_by_another(deals):
     sent = deals.dispatched(trade)
     deals.delivered(trade, sent)
     row = disputes.create_dispute(
-        trade, actor=deals.buyers, kind="QUALITY", statement="The trash is above the sample.", claimed_amount=D(5000)
+        trade,
+        actor=deals.buyers,
+        kind="QUALITY",
+        statement="The trash is above the sample.",
+        claimed_amount=D(5000),
     )
     for given, problem in (
         ({"outcome": "UPHELD"}, rules.AwardMissing),
@@ -152,7 +161,12 @@ def test_disputes_end_with_their_deadline_and_are_decided_by_another(deals):
     with pytest.raises(CapabilityMissing):
         disputes.resolve_dispute(row, actor=deals.managers[0], outcome="REJECTED", reason="No ground for it.")
     decided = disputes.resolve_dispute(
-        row, actor=deals.director, outcome="PART_UPHELD", award_amount=D(3000), award_to="BUYER", reason="Half of it."
+        row,
+        actor=deals.director,
+        outcome="PART_UPHELD",
+        award_amount=D(3000),
+        award_to="BUYER",
+        reason="Half of it.",
     )
     assert (decided.status, decided.award_amount) == ("RESOLVED", D(3000))
     own = disputes.create_dispute(
