@@ -33,14 +33,14 @@ DAY = date(2026, 2, 23)
 class Factories:
     """The factories of the tests, without pytest."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, factory_name: str) -> Any:
         """The factory with that name."""
         from config import testing
 
-        function: Any = getattr(testing, name)._get_wrapped_function()
-        needed = [parameter for parameter in inspect.signature(function).parameters if parameter != "db"]
-        factory = function(None, *(getattr(self, parameter) for parameter in needed))
-        setattr(self, name, factory)
+        function: Any = getattr(testing, factory_name)._get_wrapped_function()
+        needed = inspect.signature(function).parameters
+        factory = function(*(None if name == "db" else getattr(self, name) for name in needed))
+        setattr(self, factory_name, factory)
         return factory
 
 
