@@ -33,14 +33,14 @@ DAY = date(2026, 2, 23)
 class Factories:
     """The factories of the tests, without pytest."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, factory_name: str) -> Any:
         """The factory with that name."""
         from config import testing
 
-        function: Any = getattr(testing, name)._get_wrapped_function()
-        needed = [parameter for parameter in inspect.signature(function).parameters if parameter != "db"]
-        factory = function(None, *(getattr(self, parameter) for parameter in needed))
-        setattr(self, name, factory)
+        function: Any = getattr(testing, factory_name)._get_wrapped_function()
+        needed = inspect.signature(function).parameters
+        factory = function(*(None if name == "db" else getattr(self, name) for name in needed))
+        setattr(self, factory_name, factory)
         return factory
 
 
@@ -71,7 +71,8 @@ def ready(deals: Any, count: int) -> list[Any]:
 
     trades = [deals.trade() for _ in range(count)]
     for trade in trades:
-        deals.pay(trade, pay(1, "BALANCE", "2603669.00", "2026-01-30"))
+        payment = pay(1, "BALANCE", "2603669.00", "2026-01-30")  # type: ignore[no-untyped-call]
+        deals.pay(trade, payment)
     return list(Trade.objects.filter(pk__in=[trade.pk for trade in trades]))
 
 
@@ -188,12 +189,12 @@ def main() -> int:
         call_command("migrate", verbosity=0)
         from apps.trades.tests.deals import Deals
 
-        deals = Deals(Factories())
-        found = {
+        deals: Any = Deals(Factories())  # type: ignore[no-untyped-call]
+        found: dict[str, Any] = {
+            "steps": steps(deals),
             "single": single(deals, options.rounds),
             "rates": [rate(deals, options.settlements, threads) for threads in (1, THREADS)],
             "verify_ledger": verified(),
-            "steps": steps(deals),
             "page": page(deals, min(options.rounds, 15)),
         }
     if options.json:
