@@ -28,9 +28,8 @@ from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTerms, WeighmentTerms
 from apps.commodities.seasons import season_of
 from apps.commodities.services import imports as commodities
-from apps.matching.services import deciding, runs
 from apps.matching.models import Match
-from apps.matching.services import runs
+from apps.matching.services import deciding, runs
 from apps.negotiations.models import Negotiation
 from apps.negotiations.services import decisions as ended
 from apps.negotiations.services import offers as bidding
@@ -501,13 +500,12 @@ def _matches() -> Iterator[Any]:
         elif matches and number % 3 == 1:
             with _named(f"decision on {want.internal_reference}", number):
                 deciding.reject(matches[0], actor=matches[0].availability.created_by, reason="PRICE")
+
+
 def _negotiations(seed: int) -> Iterator[Any]:
     """One negotiation of each status, from the best matches of the demo's requirements."""
     if Negotiation.objects.exists():
         return
-    for number, row in enumerate(Requirement.objects.live().order_by("number"), 1):
-        with _named(f"matches {seed} {number}", number):
-            runs.find_for_requirement(row, actor=SYSTEM)
     used: set[Any] = set()
     endings = list(Negotiation.Status)
     for match in (

@@ -611,25 +611,6 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30},
     },
-    "cancel-unacknowledged-trades": {
-        "task": "apps.trades.tasks.cancel_unacknowledged",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "follow-suspensions-of-trades": {
-        "task": "apps.trades.tasks.follow_suspensions",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "ask-eway-bills": {
-        "task": "apps.trades.tasks.ask_eways",
-        "schedule": 60.0,
-        "options": {"expires": 60},
-    },
-    "miss-trade-deadlines": {
-        "task": "apps.trades.tasks.miss_deadlines",
-        "schedule": crontab(hour="0", minute="20"),
-    },
     "expire-negotiations": {
         "task": "apps.negotiations.tasks.expire_negotiations",
         "schedule": 60.0,
