@@ -240,7 +240,7 @@ def screen_partners() -> int:
     """
     lists = screening.lists_now()
     if not lists.ids:
-        return fetch_lists()  # nothing passes without one
+        return int(fetch_lists())  # nothing passes without one
     done = ProviderCheck.objects.filter(
         kind=ProviderCheck.Kind.SCREENING, status=ProviderCheck.Status.ANSWERED, reference=lists.key
     )
