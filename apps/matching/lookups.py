@@ -11,9 +11,9 @@ from django.db.models import Q
 from apps.availability.models import Availability
 from apps.matching.engine.scoring import MICRO
 from apps.matching.models import MatchRun, OfferProfile, RuleSet, WantProfile
-from apps.matching.serializers import HIDDEN, NOT_ELIGIBLE
 from apps.matching.services import pairs, rule_sets
 from apps.matching.services.candidates import choose, scored
+from apps.matching.services.pairs import HIDDEN, NOT_ELIGIBLE
 from apps.matching.services.rule_reading import Rules, active_rules, rules_of
 from apps.requirement.models import Requirement
 from erp.access import SYSTEM, Actor

@@ -9,13 +9,12 @@ from rest_framework.serializers import SerializerMethodField
 from apps.commodities.models.commodities import Commodity
 from apps.matching.engine.body import DEFAULT, RuleBody
 from apps.matching.models import Allocation, Match, MatchRun, RuleSet, Side
+from apps.matching.services.pairs import HIDDEN, NOT_ELIGIBLE
 from apps.partners.models import Partner
 from apps.partners.pseudonyms import pseudonym_of_side
 from erp.api import fields
 from erp.api.serializers import Input, LookupOutput, Output, set_nullable, within
 
-HIDDEN: Final = frozenset({"partner", "visibility", "route", "risk"})  # filters that tell of the other side
-NOT_ELIGIBLE: Final = "not_eligible"
 STATES: Final = 40
 _OPTIONAL: Final[dict[str, Any]] = {"required": False, "allow_null": True}
 

@@ -16,9 +16,8 @@ from django.db import connection
 from apps.matching.services.rule_reading import Rules
 from erp import clock
 
-FILTERS: Final = (
-    "live", "commodity", "partner", "visibility", "route", "place", "window", "quantity", "quality", "price", "risk",
-)  # fmt: skip
+HIDDEN: Final = frozenset({"partner", "visibility", "route", "risk"})  # filters that tell of the other side
+NOT_ELIGIBLE: Final = "not_eligible"  # what partners read instead
 FEW_PARTNERS: Final = 3
 EARTH_M: Final = 6_371_008.8
 METRES_PER_DEGREE: Final = 111_194.0  # of latitude, a little less than there are
