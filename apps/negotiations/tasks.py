@@ -57,7 +57,8 @@ def expire_negotiations() -> int:
 
 def _each(rows: Any, step: Any) -> int:
     """Take a step with every row, chunk by chunk: rows that fail hold up no other, and wait for the next run."""
-    done, seen = 0, []
+    done = 0
+    seen: list[UUID] = []
     for _ in range(CHUNKS):
         chunk = _free(rows.exclude(pk__in=seen))
         if not chunk:
