@@ -29,7 +29,7 @@ from apps.commodities.models.terms import DeliveryTerms, PassingTerms, PaymentTe
 from apps.commodities.seasons import season_of
 from apps.commodities.services import imports as commodities
 from apps.matching.models import Match
-from apps.matching.services import runs
+from apps.matching.services import deciding, runs
 from apps.negotiations.models import Negotiation
 from apps.negotiations.services import decisions as ended
 from apps.negotiations.services import offers as bidding
@@ -191,6 +191,7 @@ def fill(invite: Callable[..., Any], seed: int = 1) -> list[str]:
             "offers": _offers(seed),
             "requirements": _requirements(seed),
             "risk rows": _risk(),
+            "matches": _matches(),
             "negotiations": _negotiations(seed),
             "bank accounts": _bank_accounts(),
             "proposed rights": _rights(),
@@ -485,17 +486,33 @@ def _risk() -> Iterator[Any]:
         )
 
 
+def _matches() -> Iterator[Any]:
+    """What suits the live requirements; of some the buyer has approved the best, of others the seller rejected it."""
+    for number, want in enumerate(Requirement.objects.live().order_by("number")):
+        if want.match_runs.exists():
+            continue
+        with _named(f"matches of {want.internal_reference}", number):
+            matches = list(runs.find_for_requirement(want, actor=SYSTEM).matches)
+        yield from matches
+        if matches and number % 3 == 0:
+            with _named(f"decision on {want.internal_reference}", number):
+                deciding.approve(matches[0], actor=matches[0].requirement.created_by)
+        elif matches and number % 3 == 1:
+            with _named(f"decision on {want.internal_reference}", number):
+                deciding.reject(matches[0], actor=matches[0].availability.created_by, reason="PRICE")
+
+
 def _negotiations(seed: int) -> Iterator[Any]:
     """One negotiation of each status, from the best matches of the demo's requirements."""
     if Negotiation.objects.exists():
         return
-    for number, row in enumerate(Requirement.objects.live().order_by("number"), 1):
-        with _named(f"matches {seed} {number}", number):
-            runs.find_for_requirement(row, actor=SYSTEM)
     used: set[Any] = set()
     endings = list(Negotiation.Status)
     for match in (
-        Match.objects.proposed().order_by("-score", "pk").select_related("requirement", "availability")
+        Match.objects.proposed()
+        .filter(buyer_decision=None, seller_decision=None)
+        .order_by("-score", "pk")
+        .select_related("requirement", "availability")
     ):
         if not endings or used & {match.requirement_id, match.availability_id}:
             continue

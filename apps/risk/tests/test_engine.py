@@ -114,6 +114,29 @@ def test_a_listing_is_partial_where_its_smallest_deal_fits_and_thin_is_judged_on
     assert (unknown.status, codes(unknown)) == ("REVIEW", ["credit.unknown"])
 
 
+def test_every_threshold_counts_on_the_right_side():
+    spent = {**CREDIT, "exposure": "500"}
+    assert codes(judged(party(), deal=deal("1000"))) == ["credit.thin"]  # all of it fits
+    assert codes(judged(party(credit=spent), deal=deal("100", "500"))) == ["credit.thin"]
+    lax = PolicyBody(thin_utilisation_percent=95)
+    assert codes(judged(party(credit={**CREDIT, "exposure": "700"}), deal=deal("100"), body=lax)) == []
+    assert codes(judged(party(credit={**CREDIT, "exposure": "700"}), deal=deal("100.01"), body=lax)) == [
+        "credit.thin"
+    ]
+    weak = {**GOOD, "trades": 3, "paid_in_time_amount": "50"}
+    assert codes(judged(party(), pair=pair(facts=weak))) == ["pair.weak"]
+    assert codes(judged(party(), pair=pair(facts={**weak, "paid_in_time_amount": "50.01"}))) == []
+    assert codes(judged(party(), pair=pair(facts={**weak, "trades": 2}))) == []
+    three = engine.conduct_of({**GOOD, "trades": 3})
+    assert (three.rating(3), three.rating(4)) == (Decimal("5.00"), None)
+    owed = {**CREDIT, "overdue_review": "10000", "overdue_fail": "10000"}
+    assert codes(judged(party(credit=owed))) == []
+    assert codes(judged(party(credit={**CREDIT, "exposure_inr": None}))) == ["provider.missing"]
+    assert codes(judged(party(credit={**CREDIT, "exposure_inr": "5000000"}))) == []
+    assert codes(judged(party(facts=NO_FACTS), body=PolicyBody(warn_below=74))) == []
+    assert codes(judged(party(facts=NO_FACTS), body=PolicyBody(warn_below=75))) == ["score.low"]
+
+
 def test_gates_are_listed_in_order_and_the_worst_decides():
     facts = {**GOOD, "trades": 3, "due_amount": "100", "paid_in_time_amount": "40"}
     result = judged(
