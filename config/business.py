@@ -509,7 +509,10 @@ def _negotiations(seed: int) -> Iterator[Any]:
     used: set[Any] = set()
     endings = list(Negotiation.Status)
     for match in (
-        Match.objects.proposed().order_by("-score", "pk").select_related("requirement", "availability")
+        Match.objects.proposed()
+        .filter(buyer_decision=None, seller_decision=None)
+        .order_by("-score", "pk")
+        .select_related("requirement", "availability")
     ):
         if not endings or used & {match.requirement_id, match.availability_id}:
             continue
