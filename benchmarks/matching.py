@@ -26,8 +26,8 @@ os.environ["LOG_LEVEL"] = "ERROR"
 SELLERS = 20
 # A row of each table is copied with other keys and figures: some thirds pass each filter, few pass all.
 COPY_OFFERS = """
-INSERT INTO availability_availability
-SELECT (jsonb_populate_record(t, jsonb_build_object(
+INSERT INTO availability_availability ({columns})
+SELECT {columns} FROM (SELECT (jsonb_populate_record(t, jsonb_build_object(
     'id', gen_random_uuid(), 'number', left(md5(random()::text), 20), 'parcel_id', gen_random_uuid(),
     'commodity_id', %(goods)s, 'seller_partner_id', (%(sellers)s::uuid[])[1 + n %% {sellers}],
     'state_code', (ARRAY['24', '27', '33', '36'])[1 + n %% 4], 'unit_price', 50000 + n * 37 %% 9000,
@@ -35,7 +35,7 @@ SELECT (jsonb_populate_record(t, jsonb_build_object(
     'available_from_date', CURRENT_DATE + n %% 40, 'available_until_date', CURRENT_DATE + 40 + n %% 40,
     'available_quantity', 100, 'listed_at', now() - n * interval '1 minute',
     'created_at', now() - n * interval '1 hour'))).*
-FROM availability_availability t, generate_series(1, %(count)s) AS n WHERE t.id = %(model)s
+FROM availability_availability t, generate_series(1, %(count)s) AS n WHERE t.id = %(model)s) x
 """
 COPY_QUALITY = """
 INSERT INTO availability_qualityvalue
@@ -88,7 +88,7 @@ def fill(model: Any, goods: Any, sellers: list[Any], count: int) -> None:
     }
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
-        for text in (COPY_OFFERS.format(sellers=SELLERS), COPY_QUALITY):
+        for text in (COPY_OFFERS.format(sellers=SELLERS, columns=columns), COPY_QUALITY):
             cursor.execute(text, values)
         cursor.execute("RESET session_replication_role")
         cursor.execute("ANALYZE availability_availability, availability_qualityvalue, matching_offerprofile")
@@ -212,7 +212,7 @@ def main() -> None:
         from apps.partners.tests.factories import ready_partner
         from apps.risk.tests.factories import sanctions
 
-        sanctions()  # without a screening list risk lets nothing through
+        sanctions(("1", "PERSON", "Nobody Known"))  # without a screening list risk lets nothing through
         goods = market()
         offer, want = goods.offer(), goods.want()
         sellers = [ready_partner().pk for _ in range(SELLERS)]
