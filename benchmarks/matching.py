@@ -86,6 +86,7 @@ def fill(model: Any, goods: Any, sellers: list[Any], count: int) -> None:
         "sellers": [str(each) for each in sellers],
         "count": count,
     }
+    columns = ", ".join(field.column for field in type(model)._meta.concrete_fields if not field.generated)
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         for text in (COPY_OFFERS.format(sellers=SELLERS, columns=columns), COPY_QUALITY):
