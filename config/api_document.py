@@ -109,6 +109,7 @@ AREAS = {
     "availabilities": "Offers of sellers, and reservations of quantity by buyers.",
     "requirements": "What buyers want, what they have bought of it, relaxations, and the demand of all.",
     "negotiations": "Firm offers that the two sides of a match make in turn until one is accepted.",
+    "trades": "Contracts of matches and negotiations, their execution, amendments, disputes and settlement.",
     "events": "The feed of events: everything that happened to rows you may see, in order.",
     "notifications": "Messages to you.",
     "uploads": "Files that a later write uses by their ID.",

@@ -1,3 +1,316 @@
-"""Trades in the staff portal."""
+"""Trades in the staff portal: the story of each deal, what is next and who must act; queues of what waits."""
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from apps.trades import capabilities, serializers
 from apps.trades import money_admin as money_admin  # registers its pages
+from apps.trades import money_serializers as money
+from apps.trades.models import Amendment, Approval, Deadline, Dispatch, Dispute, Refusal, Trade
+from apps.trades.services import amendments, approval, cancellation, disputes, execution, settlement
+from erp import clock
+from erp.admin import Queue, ServiceAdmin, Table, quantity
+from erp.figures import group
+from erp.services import Service
+
+_Status = Trade.Status
+# Who must act, and on what, in each status.
+NEXT: dict[str, tuple[str, str]] = {
+    _Status.PENDING_ACKNOWLEDGEMENT: ("Seller and buyer", "acknowledge the terms"),
+    _Status.PENDING_APPROVAL: ("Managers who had no part in it", "approve it"),
+    _Status.APPROVED: ("Seller", "test, weigh and dispatch the goods; the buyer pays the advance"),
+    _Status.IN_EXECUTION: ("Seller and buyer", "dispatch and take delivery of what is open"),
+    _Status.DELIVERED: ("Finance", "record the balance and settle"),
+    _Status.SETTLED: ("Nobody", "nothing is due but notes of the settlement"),
+    _Status.CANCELLED: ("Nobody", "a washout may have to be paid"),
+}
+
+
+def _kg(value: Any) -> str:
+    return f"{group(value)} kg"
+
+
+def story(trade: Trade) -> list[tuple[str, str, str, str]]:
+    """What happened, the newest first: when, what, details, and by whom."""
+
+    def lines() -> Iterator[tuple[datetime, str, str, Any]]:
+        yield (
+            trade.created_at,
+            "Created",
+            f"{trade.weight_kg.normalize():f} kg at {group(trade.price)}",
+            trade.created_by,
+        )
+        for row in trade.acknowledgements.select_related("created_by"):
+            words = "on behalf, with evidence" if row.on_behalf else f"version {row.terms_version}"
+            yield row.created_at, f"Acknowledged by the {row.role.lower()}", words, row.created_by
+        for row in trade.approvals.select_related("created_by"):
+            yield row.created_at, "Approved", row.comment or f"version {row.terms_version}", row.created_by
+        for row in trade.amendments.select_related("created_by"):
+            words = ", ".join(f"{each['pointer']}: {each['old']} → {each['new']}" for each in row.changes)
+            yield row.created_at, f"Amendment, {row.get_status_display().lower()}", words, row.created_by
+        for row in trade.quality_results.select_related("lot", "created_by"):
+            words = f"{row.lot.lot_no}: {row.get_decision_display()}"
+            yield row.created_at, f"Quality, {row.get_source_display()}", words, row.created_by
+        for row in trade.weighments.select_related("lot", "created_by"):
+            yield (
+                row.created_at,
+                f"Weighed, {row.stage.lower()}",
+                f"{row.lot.lot_no}: {_kg(row.net_kg)}",
+                row.created_by,
+            )
+        for row in trade.dispatches.select_related("created_by"):
+            what = "Returned" if row.direction == execution.RETURN else "Dispatched"
+            words = f"{row.vehicle_number}, e-way bill {row.get_eway_status_display().lower()}"
+            yield row.created_at, f"{what}, voided" if row.voided_at else what, words, row.created_by
+        for row in trade.deliveries.select_related("created_by"):
+            yield (
+                row.created_at,
+                "Delivered, final" if row.final else "Delivered",
+                row.condition_note,
+                row.created_by,
+            )
+        for row in trade.payments.select_related("created_by"):
+            words = f"{group(row.amount)} {row.currency}, {row.get_method_display()}"
+            yield row.created_at, f"Payment, {row.get_kind_display().lower()}", words, row.created_by
+        for row in trade.disputes.select_related("created_by"):
+            words = row.get_outcome_display() or row.get_status_display()
+            yield row.created_at, f"Dispute, {row.get_kind_display().lower()}", words, row.created_by
+        for row in trade.settlements.select_related("created_by"):
+            yield (
+                row.created_at,
+                "Settled",
+                f"{row.number}: {group(row.invoice_total)} {row.currency}",
+                row.created_by,
+            )
+
+    return [
+        (clock.local(at), what, words or "–", str(who or "The system"))
+        for at, what, words, who in sorted(lines(), key=lambda each: each[0], reverse=True)
+    ]
+
+
+@admin.register(Trade)
+class TradeAdmin(ServiceAdmin):
+    """Trades with their story."""
+
+    views = capabilities.VIEW
+    empty = "They are made of approved matches and accepted negotiations."
+    runs: ClassVar = [
+        approval.approve, approval.acknowledge, amendments.propose_amendment, disputes.create_dispute,
+        settlement.settle, cancellation.cancel,
+    ]  # fmt: skip
+    inputs: ClassVar = {
+        approval.approve: serializers.TradeApproveInput,
+        approval.acknowledge: serializers.AcknowledgeInput,
+        amendments.propose_amendment: serializers.AmendmentInput,
+        disputes.create_dispute: serializers.DisputeInput,
+        settlement.settle: money.SettleInput,
+        cancellation.cancel: serializers.TradeCancelInput,
+    }
+    queues: ClassVar = [
+        Queue(
+            title="Trades to approve",
+            filters={"status": "PENDING_APPROVAL"},
+            since="updated_at",
+            amber=timedelta(hours=4),
+            red=timedelta(hours=24),
+        ),
+        Queue(
+            title="Trades to settle",
+            filters={"status": "DELIVERED"},
+            since="updated_at",
+            amber=timedelta(days=15),
+            red=timedelta(days=30),
+            quiet=True,
+        ),
+    ]
+    list_display: ClassVar = [
+        "number", "seller", "buyer", "commodity", quantity("weight_kg", "KG", "weight"), "price", "contract_value",
+        "status", "trade_date",
+    ]  # fmt: skip
+    list_filter: ClassVar = ["status", "hold_code", "trade_date"]
+    list_select_related: ClassVar = ["seller", "buyer", "commodity"]
+    search_fields: ClassVar = ["number__startswith", "seller__legal_name", "buyer__legal_name"]
+    search_help_text = "Trade number, seller or buyer"
+    ordering: ClassVar = ["-created_at", "id"]
+    details: ClassVar = [
+        "number", "status", "hold_code", "seller", "buyer", "commodity", "variety",
+        quantity("weight_kg", "KG", "weight"), "count", "count_unit", "price", "pricing_unit",
+        "contract_value", "trade_date", "window_start_date",
+        "window_end_date", "from_location", "to_location", "match", "negotiation", "availability", "requirement",
+        "terms_version", "contract_hash", "approvals_required", "acknowledge_until", "cancel_reason", "cancel_note",
+        "cancelled_count", "cancelled_kg", "approved_at", "settled_at", "created_by", "version",
+    ]  # fmt: skip
+
+    def disabled_reason(self, request: HttpRequest, service: Service, row: Trade) -> str:
+        """Why the approver can't approve: a part in the trade, or an approval given."""
+        if service is not approval.approve:
+            return ""
+        if request.user.pk in approval.involved(row):
+            return "You had a part in this trade, so another person must approve it."
+        given = Approval.objects.filter(
+            trade=row, terms_version=row.terms_version, created_by_id=request.user.pk
+        ).exists()
+        return "You have approved it; another person must, too." if given else ""
+
+    def tables(self, request: HttpRequest, row: Trade) -> list[Table]:
+        """What is next, deadlines, parties, lots, and the story."""
+        who, what = NEXT[row.status]
+        if row.status == _Status.PENDING_ACKNOWLEDGEMENT:
+            given = set(
+                row.acknowledgements.filter(terms_version=row.terms_version).values_list("role", flat=True)
+            )
+            who = " and ".join(side for side in ("Seller", "Buyer") if side.upper() not in given)
+        waiting = [(who, what)]
+        waiting += [("Director", "resolve a dispute") for _ in row.disputes.filter(status="OPEN")]
+        waiting += [
+            (f"The {'buyer' if each.side == 'SELLER' else 'seller'}", "decide on an amendment")
+            if each.status == Amendment.Status.PROPOSED
+            else ("Managers", "approve an amendment")
+            for each in row.amendments.filter(status__in=Amendment.OPEN)
+        ]
+        waiting += [
+            ("The desk", "enter the e-way bill by hand: the portal refused it")
+            for _ in row.dispatches.filter(eway_status=Dispatch.Eway.FAILED, voided_at=None)
+        ]
+        deadlines = [
+            (each.get_kind_display(), f"{each.due_date:%d %b %Y}", each.get_status_display())
+            for each in row.deadlines.order_by("due_date", "kind")
+        ]
+        parties = [
+            (each.get_role_display(), each.partner, each.state_code or "–", each.get_tax_status_display(),
+             "–" if each.share is None else f"{each.share.normalize():f} %")
+            for each in row.parties.select_related("partner").order_by("created_at", "id")
+        ]  # fmt: skip
+        lots = [
+            (each.lot_no, each.count or "–", _kg(each.estimated_kg)) for each in row.lots.order_by("lot_no")
+        ]
+        return [
+            Table("What is next", ["Who", "What"], waiting),
+            Table("Deadlines", ["What", "By", "Status"], deadlines),
+            Table("Story", ["When", "What", "Details", "By"], story(row)),
+            Table("Parties", ["Role", "Partner", "State", "GST", "Share"], parties),
+            Table("Lots", ["Lot", "Packages", "Weight"], lots),
+        ]
+
+
+class _OfTrade(ServiceAdmin):
+    views = capabilities.VIEW
+    search_help_text = "Trade number"
+    search_fields: ClassVar = ["trade__number__startswith"]
+    list_select_related: ClassVar = ["trade", "created_by"]
+    ordering: ClassVar = ["-created_at", "id"]
+
+
+@admin.register(Amendment)
+class AmendmentAdmin(_OfTrade):
+    """Amendments. The other side decides; the approvals module has those that change an approved value."""
+
+    empty = "A side proposes them."
+    runs: ClassVar = [amendments.accept_amendment, amendments.reject_amendment]
+    inputs: ClassVar = {
+        amendments.accept_amendment: serializers.AcceptAmendmentInput,
+        amendments.reject_amendment: serializers.RejectAmendmentInput,
+    }
+    list_display: ClassVar = ["trade", "side", "commercial", "status", "created_by", "created_at"]
+    list_filter: ClassVar = ["status", "commercial"]
+    details: ClassVar = [
+        "trade", "side", "status", "commercial", "reason", "base_terms_version", "proposed_hash", "on_behalf",
+        "decided_by", "decided_at", "decision_reason", "created_by", "created_at",
+    ]  # fmt: skip
+
+    def tables(self, request: HttpRequest, row: Amendment) -> list[Table]:
+        """Old beside new."""
+        changes = [(each["pointer"], str(each["old"]), str(each["new"])) for each in row.changes]
+        return [Table("Changes", ["Term", "Old", "New"], changes)]
+
+
+@admin.register(Dispute)
+class DisputeAdmin(_OfTrade):
+    """Disputes of trades."""
+
+    empty = "A side raises them."
+    runs: ClassVar = [disputes.resolve_dispute]
+    inputs: ClassVar = {disputes.resolve_dispute: serializers.ResolveDisputeInput}
+    queues: ClassVar = [
+        Queue(
+            title="Disputes to resolve",
+            filters={"status": "OPEN"},
+            since="created_at",
+            amber=timedelta(days=2),
+            red=timedelta(days=7),
+            quiet=True,
+        )
+    ]
+    list_display: ClassVar = ["trade", "kind", "side", "claimed_amount", "status", "outcome", "created_at"]
+    list_filter: ClassVar = ["status", "kind", "outcome"]
+    details: ClassVar = [
+        "trade", "lot", "kind", "side", "claimed_amount", "statement", "status", "outcome", "award_amount", "award_to",
+        "resolution", "resolved_by", "resolved_at", "created_by", "created_at",
+    ]  # fmt: skip
+
+
+@admin.register(Dispatch)
+class DispatchAdmin(_OfTrade):
+    """Dispatches with their e-way bills."""
+
+    empty = "The seller's side or the transporter records them."
+    runs: ClassVar = [execution.void_dispatch, execution.extend_eway]
+    inputs: ClassVar = {
+        execution.void_dispatch: serializers.VoidDispatchInput,
+        execution.extend_eway: serializers.ExtendEwayInput,
+    }
+    queues: ClassVar = [
+        Queue(
+            title="E-way bills that failed",
+            filters={"eway_status": "FAILED"},
+            since="dispatched_at",
+            amber=timedelta(hours=1),
+            red=timedelta(hours=4),
+            quiet=True,
+        )
+    ]
+    list_display: ClassVar = [
+        "trade", "direction", "dispatched_at", "vehicle_number", "eway_status", "eway_valid_until", "transporter",
+    ]  # fmt: skip
+    list_filter: ClassVar = ["direction", "eway_status"]
+    list_select_related: ClassVar = ["trade", "transporter", "created_by"]
+    details: ClassVar = [
+        "trade", "direction", "returns", "dispatched_at", "transporter", "vehicle", "vehicle_number", "lr_number",
+        "distance_km", "from_location", "to_location", "invoice_number", "invoice_date", "challan_number",
+        "consignment_value", "eway_status", "eway_number", "eway_valid_until", "voided_at", "void_reason", "created_by",
+    ]  # fmt: skip
+
+    def tables(self, request: HttpRequest, row: Dispatch) -> list[Table]:
+        """Goods by lot."""
+        lines = [
+            (each.lot, each.count or "–", _kg(each.weight_kg))
+            for each in row.lines.select_related("lot").order_by("pk")
+        ]
+        return [Table("Goods", ["Lot", "Packages", "Weight"], lines)]
+
+
+@admin.register(Deadline)
+class DeadlineAdmin(_OfTrade):
+    """Deadlines of trades."""
+
+    empty = "Trades set them as they proceed."
+    list_display: ClassVar = ["trade", "kind", "due_date", "status"]
+    list_filter: ClassVar = ["status", "kind", "due_date"]
+    ordering: ClassVar = ["due_date", "id"]
+
+
+@admin.register(Refusal)
+class RefusalAdmin(ServiceAdmin):
+    """Accepted negotiations of which no trade could be made."""
+
+    views = capabilities.VIEW
+    empty = "Every accepted negotiation became a trade."
+    list_display: ClassVar = ["negotiation", "code", "created_at"]
+    list_filter: ClassVar = ["code"]
+    list_select_related: ClassVar = ["negotiation"]
+    ordering: ClassVar = ["-created_at", "id"]

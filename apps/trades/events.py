@@ -37,7 +37,8 @@ def _event(name: str) -> Any:
 
 
 def _internal(name: str) -> Any:
-    return event(f"trade.{name}", version=1, aggregate=("trade", "trade_id"))
+    """An event that stays in the company."""
+    return event(f"trade.{name}", version=1, aggregate=("trade", "trade_id"), readers={})
 
 
 class LotGoods(BaseModel):
@@ -69,7 +70,7 @@ class TradeCreated(Head):
     approvals_required: int
 
 
-@event("trade.refused", version=1, aggregate=("negotiation", "negotiation_id"))
+@event("trade.refused", version=1, aggregate=("negotiation", "negotiation_id"), readers={})
 class TradeRefused(Event):
     """No trade could be made of an accepted negotiation; the desk makes it once the cause is mended."""
 

@@ -72,7 +72,7 @@ class SettlementAdmin(ServiceAdmin):
     @admin.display(description="trace")
     def trace(self, row: Settlement) -> str:
         """A link to the figures with their rules."""
-        return format_html('<a class="text-link" href="../trace/">Show every figure with its rule</a>')
+        return format_html('<a class="text-link" href="{}">Show every figure with its rule</a>', "../trace/")
 
     def trace_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Every figure, document by document."""
@@ -234,7 +234,7 @@ class TradeDocumentAdmin(ServiceAdmin):
     @admin.display(description="file")
     def download(self, row: TradeDocument) -> str:
         """A link to the file."""
-        return format_html('<a class="text-link" href="../file/">Download the PDF</a>')
+        return format_html('<a class="text-link" href="{}">Download the PDF</a>', "../file/")
 
     def content_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Send the file; the opening is a line in the history."""

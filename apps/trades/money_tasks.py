@@ -34,13 +34,14 @@ KNOWN_FOR: Final = 2 * 24 * 3600  # seconds; then the figure is missing
 
 def settlement_differences() -> Iterator[Metric]:
     """How many settlements, payments and positions differed at the last check."""
+    family = GaugeMetricFamily(
+        "erp_settlement_diff_total",
+        "Settlements, payments and TDS positions that differ from what their facts come to.",
+    )
     found = cache.get(DIFFERENCES)
     if found is not None:
-        yield GaugeMetricFamily(
-            "erp_settlement_diff_total",
-            "Settlements, payments and TDS positions that differ from what their facts come to.",
-            value=found,
-        )
+        family.add_metric([], found)
+    yield family
 
 
 metrics.of_modules.append(settlement_differences)

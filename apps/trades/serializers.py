@@ -194,7 +194,7 @@ class ChargeInput(Input):
     rate = _rate("Percent, amount per price unit, or amount.")
     taxable = fields.BooleanField(
         required=False, help_text="Whether it is taxed like the goods. Default: yes."
-    )  # type: ignore[assignment]
+    )
     from_quantity = _rate("Quantity in price units above which it applies.", required=False, allow_null=True)
 
 
@@ -270,7 +270,9 @@ class QualityInput(Input):
         model = QualityResult
 
     lot_id = fields.UUIDField(help_text="Lot of the trade.")
-    source = fields.ChoiceField(choices=QualityResult.Source.choices, help_text="Who tested, or awarded.")
+    source = fields.ChoiceField(  # type: ignore[assignment]
+        choices=QualityResult.Source.choices, help_text="Who tested, or awarded."
+    )
     laboratory_id = _row(Partner, "laboratory", "The laboratory, if it is a partner.")
     sampled_at = fields.DateTimeField(help_text="When the samples were drawn.")
     tested_at = fields.DateTimeField(help_text="When they were tested.")
@@ -279,7 +281,7 @@ class QualityInput(Input):
         help_text="References of the samples.",
     )  # fmt: skip
     values = QualityValueInput.many_init(min_length=1, max_length=40, help_text="Results by parameter.")
-    governing = fields.BooleanField(required=False, help_text="Whether the lot is priced by it. Default: no.")  # type: ignore[assignment]
+    governing = fields.BooleanField(required=False, help_text="Whether the lot is priced by it. Default: no.")
     supersedes_id = _row(QualityResult, "supersedes", "The governing result that it replaces.")
     report_upload_id = _row(StoredFile, "report", "Report of the test.")
     award_price = _rate(
@@ -367,7 +369,7 @@ class DeliveryInput(Input):
     dispatch_id = fields.RowField(Dispatch.objects.visible_to, source="dispatch", help_text="What arrived.")
     delivered_at = fields.DateTimeField(help_text="When it arrived.")
     lines = _goods(ArrivedInput, "Goods by lot.")
-    final = fields.BooleanField(required=False, help_text="Whether nothing more will come. Default: no.")  # type: ignore[assignment]
+    final = fields.BooleanField(required=False, help_text="Whether nothing more will come. Default: no.")
     condition_note = fields.CharField(
         max_length=500, required=False, allow_blank=True, multiline=True, help_text="State of the goods."
     )
@@ -385,7 +387,9 @@ class ExtendEwayInput(Input):
 
 class WashoutInput(Input):
     market_price = _rate("Market price, in the pricing unit.", min_value=Decimal("0.000001"))
-    source = fields.CharField(max_length=120, help_text="Where the price is published.")
+    source = fields.CharField(  # type: ignore[assignment]
+        max_length=120, help_text="Where the price is published."
+    )
     source_date = fields.DateField(help_text="Day of the price.")
     payable = _choice(
         f.Payable, "Whether a difference in favour of the side in default is paid.", required=False
@@ -465,8 +469,8 @@ class ResolveDisputeInput(Input):
 class RecordedOutput(Output):
     """A row that never changes: it has no version."""
 
-    version = None
-    updated_at = None
+    version = None  # type: ignore[assignment]
+    updated_at = None  # type: ignore[assignment]
 
 
 class TradeOutput(Output):

@@ -117,7 +117,6 @@ class Dispatch(Changing):
     """Goods that left for the buyer, or back for the seller, with their e-way bill."""
 
     own_records = ("transporter",)
-    trail_personal = ("vehicle_number",)
 
     class Eway(models.TextChoices):
         NOT_NEEDED = "NOT_NEEDED", "Not needed"
@@ -177,6 +176,9 @@ class Dispatch(Changing):
     def __str__(self) -> str:
         return f"{self.get_direction_display()} of {self.dispatched_at:%d %b %Y}"
 
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset() if self.voided_at else frozenset({"void_dispatch", "extend_eway"})
+
 
 class EwayRequest(Guarded):
     """When the portal is asked for the e-way bill of a dispatch, and how often it was."""
@@ -218,7 +220,6 @@ class EwayExtension(Recorded):
     """A change of vehicle, or a longer validity, of an e-way bill."""
 
     own_records = ("dispatch__transporter",)
-    trail_personal = ("vehicle_number",)
 
     class Kind(models.TextChoices):
         VEHICLE = "VEHICLE", "Change of vehicle"

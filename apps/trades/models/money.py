@@ -16,9 +16,6 @@ from erp.models import Guarded
 class Payment(Recorded):
     """A payment between two parties. ``amount`` is what it discharges; the bank moved it less the TDS."""
 
-    trail_personal = ("reference",)
-    own_records = ()
-
     class Method(models.TextChoices):
         NEFT = "NEFT"
         RTGS = "RTGS"

@@ -28,8 +28,10 @@ from apps.trades.tests.deals import D, Deals
 from erp import clock
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, SelfApproval
+from erp.files import PDF, Upload
 from erp.models import unguarded_writes
 from erp.services import unit_of_work
+from erp.uploads import services as uploads
 
 
 @pytest.fixture
@@ -111,6 +113,21 @@ def test_whoever_made_or_acknowledged_a_trade_cannot_approve_it(deals):
     with pytest.raises(SelfApproval):
         approval.approve(trade, actor=superuser)
     assert not trade.approvals.exists()
+
+    helper, trade = deals.managers[0], deals.created()
+    letter = uploads.create(
+        actor=helper, file=Upload("letter.pdf", PDF, b"%PDF-1.4 yes"), purpose=rules.EVIDENCE
+    )
+    with pytest.raises(uploads.FileUsed):
+        approval.acknowledge(
+            trade, actor=deals.desk, contract_hash=trade.contract_hash, on_behalf_of="SELLER", evidence=letter
+        )
+    approval.acknowledge(
+        trade, actor=helper, contract_hash=trade.contract_hash, on_behalf_of="SELLER", evidence=letter
+    )
+    approval.acknowledge(trade, actor=deals.buyers, contract_hash=trade.contract_hash)
+    with pytest.raises(SelfApproval):
+        approval.approve(fresh(trade), actor=helper)
 
 
 def test_rest_of_the_reservation_is_freed_and_terms_that_the_source_fixes_stay(deals):
