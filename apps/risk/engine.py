@@ -162,7 +162,12 @@ def judge(inputs: Mapping[str, Any], policy: PolicyBody) -> Result:
     for gate in gates:
         if overridable(gate["code"], gate["outcome"]):
             gate["override_id"] = next(
-                (each["id"] for each in inputs.get("overrides", ()) if gate["code"] in each["codes"]), None
+                (
+                    each["id"]
+                    for each in inputs.get("overrides", ())
+                    if [gate["code"], gate["side"]] in each["gates"]
+                ),
+                None,
             )
     counted = [gate["outcome"] for gate in gates if gate["override_id"] is None]
     status = max(counted, key=ORDER.index, default=PASS)

@@ -174,6 +174,7 @@ class RiskCheckRequested(CheckEvent):
 class RiskCheckAnswered(CheckEvent):
     by_hand: bool
     grade: str | None
+    changed: bool  # whether it says anything new: a new list rarely does
 
 
 @_event("check_unanswered", "provider_check", "check_id")

@@ -157,7 +157,8 @@ def test_gates_are_listed_in_order_and_the_worst_decides():
 
 
 def test_overrides_cover_only_what_may_be_overridden():
-    overrides = [{"id": "o", "codes": list(engine.GATES)}]
+    every = [[code, side] for code in engine.GATES for side in ("BUYER", None)]
+    overrides = [{"id": "o", "gates": every}]
     credit = {**CREDIT, "limit": "0", "overdue_fail": "20000"}
     kept = judged(party(credit=credit, screening={"exact": 0, "possible": 1, "stale": False, "newest": None}),
                   deal=deal(), pair=pair(blocking=["pan"]), overrides=overrides)  # fmt: skip
@@ -167,6 +168,10 @@ def test_overrides_cover_only_what_may_be_overridden():
     assert (late.status, late.gates[0]["override_id"]) == ("PASS", "o")
     freed = judged(party(), pair=pair(blocks=["WASH"], warning=["phone"]), overrides=overrides)
     assert (freed.status, codes(freed)) == ("PASS", ["party.warn", "pair.blocked"])  # they stay listed
+    other = judged(
+        party(), party("SELLER", facts=dict(NO_FACTS)), body=PolicyBody(warn_below=80), overrides=overrides
+    )
+    assert (other.status, other.gates[0]["override_id"]) == ("WARN", None)  # two people saw the buyer's gates
 
 
 WORSE = {

@@ -148,6 +148,9 @@ def test_an_answer_is_followed_by_the_partner_and_its_listings(deal, deliver):
         from apps.partners.models import CreditAccount
 
         CreditAccount.objects.filter(partner=made.seller).update(advances=Decimal(5))
+    made.judge(10)
+    asked = [check.partner_id for check in ProviderCheck.objects.waiting().order_by("pk")]
+    assert asked == sorted([made.buyer.pk, made.seller.pk])  # locks are taken in one order
     deliver()
     assert RiskStatus.objects.get(availability=made.offer).status == "REVIEW"
     for check in ProviderCheck.objects.waiting():

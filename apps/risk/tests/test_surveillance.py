@@ -10,7 +10,7 @@ from django.db import transaction
 from apps.partners.models import GroupMember, Scorecard
 from apps.risk.models import PairBlock, SurveillanceAlert, TradeFact
 from apps.risk.services import facts, surveillance
-from apps.risk.tasks import end_dates, find_rings
+from apps.risk.tasks import end_dates, find_rings, judge_blocked
 from apps.risk.tests import factories
 from apps.risk.tests.test_assessing import _link
 from erp import clock
@@ -260,6 +260,11 @@ def test_performance_makes_the_rating_of_both_and_blocks_a_bad_pair(deal, partne
     assert PairBlock.objects.get().freed_at is not None
     weak = made.judge(10)
     assert (weak.status, "pair.weak" in weak.gate_codes) == ("WARN", True)
+    with unguarded_writes():  # blocked, and what it was blocked for is long past
+        PairBlock.objects.update(freed_at=None)
+        TradeFact.objects.update(settled_date=clock.today() - timedelta(days=800))
+    assert judge_blocked() == 1
+    assert PairBlock.objects.get().freed_at is not None
     with pytest.raises(facts.FactContradicts):
         facts.record_performance(actor=SYSTEM, trade_id=rows[0].trade_id, lots_passed=5)
 
