@@ -192,7 +192,7 @@ def _gates_of_party(
     if screening["possible"]:
         yield _gate("screening.possible", side, REVIEW, hits=screening["possible"])
     if screening["stale"]:
-        yield _gate("screening.stale", side, REVIEW, newest=screening["newest"])
+        yield _gate("screening.stale", side, REVIEW, newest=screening["newest"], list=screening.get("code"))
     credit = party["credit"]
     if side == BUYER:
         yield from _credit_gates(credit, deal, policy)

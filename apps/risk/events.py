@@ -159,6 +159,14 @@ class RiskListLoaded(Event):
     status: str
 
 
+@_event("list_proposed", "screening_list", "list_id")
+class RiskListProposed(Event):
+    list_id: UUID
+    code: str
+    proposed_status: str
+    approval_id: UUID
+
+
 class CheckEvent(Event):
     check_id: UUID
     partner_id: UUID

@@ -201,8 +201,8 @@ def screen_changed(event: partner_events.OfPartner, *, meta: Envelope) -> None:
 
 @handles(events.RiskListLoaded)
 def start_screening(event: events.RiskListLoaded, *, meta: Envelope) -> None:
-    """Screen all partners with a new snapshot, and look again at what waited for a fresh one."""
-    if event.status == ScreeningList.Status.ACTIVE:
+    """Screen all partners with the lists that count now, and look again at what waited for a fresh one."""
+    if event.status != ScreeningList.Status.LOADED:
         assessing.mark_stale(actor=SYSTEM, only_review=True)
         _start(screen_partners)
 

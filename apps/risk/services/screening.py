@@ -16,6 +16,8 @@ from django.db import connection
 from apps.approvals import services as approvals
 from apps.partners.models import IdentifierKey, Partner, PartnerBankAccount, PartnerOwner
 from apps.risk import capabilities, events, names
+from apps.risk.clients import is_sandbox
+from apps.risk.clients.sandbox import SANDBOX_LIST
 from apps.risk.models import (
     ProviderCheck,
     RiskPolicy,
@@ -26,7 +28,7 @@ from apps.risk.models import (
 )
 from apps.risk.policy import PolicyBody
 from apps.risk.services.checks import hold_screening
-from erp import clock
+from erp import clock, locks
 from erp.access import Actor
 from erp.approvals import ApprovalKind
 from erp.encryption import keyed_hash
@@ -39,6 +41,7 @@ LEAST_OF_BEFORE: Final = Decimal(
 )  # entries of a snapshot that needs no person, as a share of the active one's
 VERSION: Final = 1  # of the comparison: a new one compares everybody anew
 _KEY: Final = 48  # characters of a hash
+LISTS: Final = "risk.lists"  # lock under which lists change
 MOST_ENTRIES: Final = 200_000
 _Status, _Field = ScreeningHit.Status, ScreeningHit.Field
 _COLUMNS: Final = ("reference", "kind", "names", "country", "identifiers")
@@ -74,17 +77,22 @@ class ListNotWaiting(Conflict):
     """The snapshot doesn't wait for activation."""
 
 
+class ListNotActive(Conflict):
+    """The list isn't active."""
+
+
 class HitDecided(Conflict):
     """A decision on the hit is pending, or it is already the current one."""
 
 
 class Lists(NamedTuple):
-    """What partners are compared with now: snapshots, a key of all that, the day of the oldest, the least likeness."""
+    """What partners are compared with now: snapshots, a key of all that, the oldest, the least likeness."""
 
     ids: list[UUID]
     key: str
     oldest: date | None
     least: Decimal
+    oldest_code: str | None
 
 
 class _Subject(NamedTuple):
@@ -95,19 +103,31 @@ class _Subject(NamedTuple):
 
 def lists_now() -> Lists:
     """The active snapshots."""
-    rows = list(ScreeningList.objects.active().order_by("code"))
+    active = ScreeningList.objects.active().order_by("snapshot_date", "code")
+    rows = list(active if is_sandbox("screening") else active.exclude(code=SANDBOX_LIST))
     policy = RiskPolicy.objects.active().filter(commodity=None).first()
     least = (PolicyBody() if policy is None else policy.content).similarity
-    parts = [f"{VERSION}:{least.normalize()}", *(f"{row.code}:{row.sha256}" for row in rows)]
+    parts = [f"{VERSION}:{least.normalize()}", *sorted(f"{row.code}:{row.sha256}" for row in rows)]
     key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:_KEY]
-    return Lists([row.pk for row in rows], key, min((row.snapshot_date for row in rows), default=None), least)
+    return Lists(
+        [row.pk for row in rows],
+        key,
+        rows[0].snapshot_date if rows else None,
+        least,
+        rows[0].code if rows else None,
+    )
 
 
 def freshness(lists: Lists, days: int) -> dict[str, Any]:
     """Whether a list is missing or its snapshot too old to rely on."""
     too_old = lists.oldest is not None and (clock.today() - lists.oldest).days > days
     missing = lists.oldest is None and settings.SCREENING_REQUIRED
-    return {"stale": too_old or missing, "newest": lists.oldest and lists.oldest.isoformat()}
+    is_stale = too_old or missing
+    return {
+        "stale": is_stale,
+        "newest": lists.oldest and lists.oldest.isoformat(),
+        "code": lists.oldest_code if is_stale else None,
+    }
 
 
 # Lists
@@ -156,11 +176,11 @@ def _entry(row: dict[str, str], snapshot: ScreeningList, line: int) -> Screening
     requires=capabilities.CONFIGURE,
     emits=[events.RiskListLoaded],
     raises=[ListInvalid, ListOutdated],
-    advisory_lock="risk.lists",
+    advisory_lock=LISTS,
     label="Load a screening list",
 )
 def load_list(*, actor: Actor, code: str, source: str, snapshot_date: date, content: bytes) -> ScreeningList:
-    """Load a snapshot of a list from CSV. With many entries fewer than the active one it waits for a person.
+    """Load a snapshot of a list from CSV. By hand, or with many entries fewer, it waits for two people.
 
     Columns: reference, kind, names (between bars), country, identifiers (``pan:…`` between bars). The same snapshot
     changes nothing.
@@ -194,7 +214,8 @@ def load_list(*, actor: Actor, code: str, source: str, snapshot_date: date, cont
         ],
         batch_size=2_000,
     )
-    if active is None or len(entries) >= active.entries * LEAST_OF_BEFORE:
+    by_feed = actor.pk is None
+    if by_feed and (active is None or len(entries) >= active.entries * LEAST_OF_BEFORE):
         _activate(snapshot)
     _report(snapshot)
     return snapshot
@@ -222,23 +243,104 @@ def _report(snapshot: ScreeningList) -> None:
 
 @service(
     requires=capabilities.CONFIGURE,
-    emits=[events.RiskListLoaded],
-    raises=[ListNotWaiting, ListOutdated],
-    advisory_lock="risk.lists",
+    emits=[events.RiskListProposed],
+    raises=[ListNotWaiting, ListOutdated, approvals.PendingExists, approvals.ReasonMissing],
+    advisory_lock=LISTS,
     label="Activate",
-    description="Activate a snapshot that has many entries fewer than the one before.",
+    description="Ask for the activation of a snapshot that waits. A second person approves.",
 )
-def activate_list(snapshot: ScreeningList, *, actor: Actor) -> ScreeningList:
-    """Activate a snapshot that waits for a person."""
+def activate_list(snapshot: ScreeningList, *, actor: Actor, reason: str) -> ScreeningList:
+    """Request that a snapshot that waits becomes the active one."""
+    active = _before(snapshot)
+    references = set(snapshot.rows.values_list("reference", flat=True))
+    known = set() if active is None else set(active.rows.values_list("reference", flat=True))
+    _ask(
+        snapshot,
+        actor,
+        reason,
+        ScreeningList.Status.ACTIVE,
+        added=references - known,
+        removed=known - references,
+    )
+    return snapshot
+
+
+@service(
+    requires=capabilities.CONFIGURE,
+    emits=[events.RiskListProposed],
+    raises=[ListNotActive, approvals.PendingExists, approvals.ReasonMissing],
+    advisory_lock=LISTS,
+    label="Retire",
+    description="Ask to end a list that is no longer kept: nobody is compared with it. A second person approves.",
+)
+def retire_list(snapshot: ScreeningList, *, actor: Actor, reason: str) -> ScreeningList:
+    """Request the end of a list, such as one loaded under a wrong code or given up by its publisher."""
+    if snapshot.status != ScreeningList.Status.ACTIVE:
+        raise ListNotActive
+    removed = set(snapshot.rows.values_list("reference", flat=True))
+    _ask(snapshot, actor, reason, ScreeningList.Status.RETIRED, added=set(), removed=removed)
+    return snapshot
+
+
+def _before(snapshot: ScreeningList) -> ScreeningList | None:
+    """The active snapshot that this one, which waits, would follow."""
     if snapshot.status != ScreeningList.Status.LOADED:
         raise ListNotWaiting
-    active = ScreeningList.objects.active().filter(code=snapshot.code).first()
+    active: ScreeningList | None = ScreeningList.objects.active().filter(code=snapshot.code).first()
     if active is not None and active.snapshot_date > snapshot.snapshot_date:
         raise ListOutdated
+    return active
+
+
+def _ask(
+    snapshot: ScreeningList, actor: Actor, reason: str, status: str, *, added: set[str], removed: set[str]
+) -> None:
+    hits = ScreeningHit.objects.filter(list_code=snapshot.code, ended=False, entry_reference__in=removed)
+    request = approvals.request(
+        actor=actor,
+        kind=SCREENING_LIST,
+        subject_id=snapshot.pk,
+        subject_version=snapshot.version,
+        reason=reason,
+        diff=[
+            ("status", snapshot.status, status),
+            ("entries_added", None, str(len(added))),
+            ("entries_removed", None, str(len(removed))),
+            ("hits_of_removed", None, str(hits.exclude(status=_Status.FALSE_POSITIVE).count())),
+        ],
+    )
+    emit(
+        events.RiskListProposed(
+            list_id=snapshot.pk, code=snapshot.code, proposed_status=status, approval_id=request.pk
+        )
+    )
+
+
+@service(
+    requires=capabilities.CONFIGURE, emits=[events.RiskListLoaded], raises=[ListNotWaiting, ListOutdated]
+)
+def apply_list(snapshot: ScreeningList, *, actor: Actor, request: Any) -> ScreeningList:
+    """Activate a snapshot that waits, or retire an active one, in the transaction of the approval."""
     snapshot.decided_by_id = actor.pk
-    _activate(snapshot)
+    if snapshot.status == ScreeningList.Status.ACTIVE:
+        snapshot.status = ScreeningList.Status.RETIRED
+        snapshot.save()
+    else:
+        _before(snapshot)
+        _activate(snapshot)
     _report(snapshot)
     return snapshot
+
+
+SCREENING_LIST = ApprovalKind(
+    name="risk.list",
+    title="Screening list",
+    subject="screening_list",
+    model="risk.ScreeningList",
+    capability=capabilities.CONFIGURE,
+    locks=lambda list_id: locks.hold(LISTS),
+    apply=apply_list,
+)
 
 
 # Partners

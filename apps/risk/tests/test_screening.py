@@ -135,13 +135,40 @@ def test_a_new_snapshot_screens_all_once_and_a_short_one_waits_for_a_person(
     short = sanctions(*rows[:7], days_old=0)
     assert short.status == "LOADED"
     assert ScreeningList.objects.active().get() == again
-    activated = screening.activate_list(short, actor=user("INTERNAL_COMPLIANCE"))
-    assert activated.status == "ACTIVE"
+    two = user("INTERNAL_COMPLIANCE"), user("INTERNAL_DIRECTOR")
+
+    def agree(act, row):
+        act(row, actor=two[0], reason="Compared with the publisher's page.")
+        request = ApprovalRequest.objects.pending().get(kind="risk.list")
+        with pytest.raises(SelfApproval):
+            approvals.approve(request, actor=two[0], subject_version=request.subject_version)
+        approvals.approve(request, actor=two[1], subject_version=request.subject_version)
+        return ScreeningList.objects.get(pk=row.pk)
+
+    assert agree(screening.activate_list, short).status == "ACTIVE"
     assert screen_partners() >= 3
+    by_hand = screening.load_list(
+        actor=two[0], code="UNN", source="Test", snapshot_date=clock.today() - timedelta(days=9),
+        content=b"reference,kind,names,country,identifiers\nX1,ENTITY,Somebody Else,,\n",
+    )  # fmt: skip
+    assert by_hand.status == "LOADED"  # one person makes nothing count
+    assert agree(screening.activate_list, by_hand).status == "ACTIVE"
+    lists = screening.lists_now()
+    assert screening.freshness(lists, 7) == {
+        "stale": True,
+        "newest": (clock.today() - timedelta(days=9)).isoformat(),
+        "code": "UNN",
+    }
+    assert agree(screening.retire_list, by_hand).status == "RETIRED"  # the code was a typing error
+    assert not screening.freshness(screening.lists_now(), 7)["stale"]
+    with pytest.raises(screening.ListNotActive):
+        screening.retire_list(
+            ScreeningList.objects.get(pk=by_hand.pk), actor=two[0], reason="Once more, please."
+        )
     with pytest.raises(screening.ListOutdated):
         sanctions(*rows, ("R10", "ENTITY", "One more"), days_old=3)
     with pytest.raises(screening.ListNotWaiting):
-        screening.activate_list(again, actor=SYSTEM)
+        screening.activate_list(again, actor=SYSTEM, reason="It was retired before.")
     for faulty in [
         ("R1", "GHOST", "Name"), ("R1", "ENTITY", ""), ("R1", "ENTITY", "N", "", "dna:1"),
         ("R1", "ENTITY", "Name", "ir"), ("R1", "COUNTRY", "Nowhere"), ("R1", "ENTITY", "bk" * 60),
@@ -157,7 +184,7 @@ def test_a_new_snapshot_screens_all_once_and_a_short_one_waits_for_a_person(
     assert cut.value.errors[0].pointer == "/rows/0"
     with pytest.raises(screening.ListInvalid):
         sanctions(*rows[:1], *rows[:1])
-    assert len(emitted("risk.list_loaded")) == 4
+    assert len(emitted("risk.list_loaded")) == 7
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DELETE FROM risk_screeningentry")
 
@@ -173,6 +200,14 @@ def test_an_old_or_missing_list_is_reviewed_where_lists_are_required(deal, setti
         ScreeningList.objects.update(snapshot_date=clock.today() - timedelta(days=8))
     row = made.judge(10)
     assert (row.status, {gate["code"] for gate in row.gates}) == ("REVIEW", {"screening.stale"})
+    assert row.gates[0]["evidence"]["list"] == "UN"
+    sanctions(("E2", "ENTITY", "Nobody Anywhere At All"))
+    with unguarded_writes():
+        demo = sanctions(("E2", "ENTITY", "Nobody Anywhere At All"), code="DEMO", days_old=8)
+    assert demo.status == "ACTIVE"
+    assert made.judge(10).status == "REVIEW"
+    settings.RISK_PROVIDERS = {**settings.RISK_PROVIDERS, "screening": ("https://feed.example", "")}
+    assert made.judge(10).status == "PASS"  # what the sandbox loaded counts no more
 
 
 def test_names_are_found_by_the_index(partner):
