@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from apps.risk import engine, names
+from apps.risk import rings as search
 from apps.risk.policy import PolicyBody
 from apps.risk.rings import Edge, rings
 
@@ -314,6 +315,17 @@ def test_rings_of_three_to_five_are_found_once_and_shuffled_edges_alter_nothing(
         mixed = list(edges)
         random.Random(seed).shuffle(mixed)
         assert rings(mixed, 5) == whole
+
+
+def test_partners_that_trade_without_end_use_up_no_search_of_others(monkeypatch):
+    monkeypatch.setattr(search, "MOST_STEPS", 0)
+    monkeypatch.setattr(search, "LEAST_STEPS", 20)
+    crowd = [(one, other) for _ in range(6) for one in range(4) for other in range(4) if one != other]
+    skipped = set()
+    found = rings(_edges(*crowd[:24], (10, 11), (11, 12), (12, 10)), 5, skipped)
+    assert (UUID(int=10), UUID(int=11), UUID(int=12)) in {ring.partners for ring in found}
+    assert skipped
+    assert skipped <= {UUID(int=place) for place in range(4)}
 
 
 def test_a_ring_is_walked_in_time_order_and_has_a_direction():

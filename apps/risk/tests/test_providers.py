@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.cache import cache
 from redis import Redis
 
 from apps.partners.models import Partner
@@ -11,6 +12,7 @@ from apps.partners.tests.factories import paper
 from apps.risk.models import CurrencyRate, ProviderCheck, RiskStatus, ScreeningList
 from apps.risk.services import assessing, checks
 from apps.risk.tasks import (
+    _start,
     end_dates,
     fetch_lists,
     fetch_rates,
@@ -128,6 +130,16 @@ def test_an_answer_by_hand_needs_evidence_and_a_late_one_replaces_nothing(deal, 
         Partner.objects.update(kyc_expiry_date=clock.today() + timedelta(days=400))
     set_clock(clock.now() + timedelta(days=30, minutes=1))
     assert "provider.missing" in made.judge(1_000).gate_codes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_events_start_one_sweep(monkeypatch):
+    cache.delete("risk:started:apps.risk.tasks.reassess_due:")
+    started = []
+    monkeypatch.setattr(reassess_due, "apply_async", lambda arguments, **options: started.append(options))
+    for _ in range(3):
+        _start(reassess_due)
+    assert [options["expires"] for options in started] == [60]
 
 
 @pytest.mark.django_db(transaction=True)
