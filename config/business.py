@@ -436,7 +436,7 @@ def _risk() -> Iterator[Any]:
     if not ScreeningList.objects.exists():
         with _named("screening list"):
             yield screening.load_list(
-                actor=compliance, code="DEMO", source="Bundled list of invented parties",
+                actor=SYSTEM, code="DEMO", source="Bundled list of invented parties",
                 snapshot_date=clock.today(), content=DEMO_LIST.read_bytes(),
             )  # fmt: skip
         for name, firm in firms.items():

@@ -680,6 +680,10 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "judge-blocked-pairs": {
+        "task": "apps.risk.tasks.judge_blocked",
+        "schedule": crontab(hour="2", minute="7"),
+    },
     "find-rings": {
         "task": "apps.risk.tasks.find_rings",
         "schedule": crontab(hour="2", minute="17", day_of_week="1"),

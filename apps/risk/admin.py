@@ -228,12 +228,16 @@ class ScreeningListAdmin(RiskPage):
     """Dated snapshots of screening lists."""
 
     starts: ClassVar = [screening.load_list]
-    runs: ClassVar = [screening.activate_list]
-    inputs: ClassVar = {screening.load_list: LoadListInput}
+    runs: ClassVar = [screening.activate_list, screening.retire_list]
+    inputs: ClassVar = {
+        screening.load_list: LoadListInput,
+        screening.activate_list: ReasonInput,
+        screening.retire_list: ReasonInput,
+    }
     empty = "Lists are fetched every night, or loaded from a file."
     queues: ClassVar = [
         Queue(
-            title="Lists with many entries fewer",
+            title="Screening lists to activate",
             filters={"status": "LOADED"},
             since="created_at",
             quiet=True,

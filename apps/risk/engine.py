@@ -162,7 +162,12 @@ def judge(inputs: Mapping[str, Any], policy: PolicyBody) -> Result:
     for gate in gates:
         if overridable(gate["code"], gate["outcome"]):
             gate["override_id"] = next(
-                (each["id"] for each in inputs.get("overrides", ()) if gate["code"] in each["codes"]), None
+                (
+                    each["id"]
+                    for each in inputs.get("overrides", ())
+                    if [gate["code"], gate["side"]] in each["gates"]
+                ),
+                None,
             )
     counted = [gate["outcome"] for gate in gates if gate["override_id"] is None]
     status = max(counted, key=ORDER.index, default=PASS)
@@ -187,7 +192,7 @@ def _gates_of_party(
     if screening["possible"]:
         yield _gate("screening.possible", side, REVIEW, hits=screening["possible"])
     if screening["stale"]:
-        yield _gate("screening.stale", side, REVIEW, newest=screening["newest"])
+        yield _gate("screening.stale", side, REVIEW, newest=screening["newest"], list=screening.get("code"))
     credit = party["credit"]
     if side == BUYER:
         yield from _credit_gates(credit, deal, policy)

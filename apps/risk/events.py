@@ -159,6 +159,14 @@ class RiskListLoaded(Event):
     status: str
 
 
+@_event("list_proposed", "screening_list", "list_id")
+class RiskListProposed(Event):
+    list_id: UUID
+    code: str
+    proposed_status: str
+    approval_id: UUID
+
+
 class CheckEvent(Event):
     check_id: UUID
     partner_id: UUID
@@ -174,6 +182,7 @@ class RiskCheckRequested(CheckEvent):
 class RiskCheckAnswered(CheckEvent):
     by_hand: bool
     grade: str | None
+    changed: bool  # whether it says anything new: a new list rarely does
 
 
 @_event("check_unanswered", "provider_check", "check_id")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 SHORTEST: Final = 3
 MOST_STEPS: Final = 1_000_000  # a market of machines would not end otherwise
+LEAST_STEPS: Final = 1_000  # that each partner's search may take
 
 
 class Edge(NamedTuple):
@@ -25,18 +26,27 @@ class Ring(NamedTuple):
     trades: tuple[UUID, ...]
 
 
-def rings(edges: Iterable[Edge], longest: int) -> list[Ring]:
-    """Every cycle of 3 to ``longest`` different partners, once."""
+def rings(edges: Iterable[Edge], longest: int, skipped: set[UUID] | None = None) -> list[Ring]:
+    """Every cycle of 3 to ``longest`` different partners, once.
+
+    Each partner's search has a share of the steps, so that nobody's trades use up those of others; who trades so much
+    that it didn't end is added to ``skipped``.
+    """
     kept = _with_both_ends(sorted(edges))
     following: dict[UUID, list[Edge]] = defaultdict(list)
     for edge in kept:
         following[edge.seller].append(edge)
     found: dict[tuple[UUID, ...], Ring] = {}
-    budget = MOST_STEPS
+    share = max(LEAST_STEPS, MOST_STEPS // max(1, len(following)))
+    steps: dict[UUID, int] = defaultdict(lambda: share)
     for first in kept:
         paths: list[tuple[Edge, ...]] = [(first,)]
-        while paths and budget:
-            budget -= 1
+        while paths:
+            if not steps[first.seller]:
+                if skipped is not None:
+                    skipped.add(first.seller)
+                break
+            steps[first.seller] -= 1
             path = paths.pop()
             for edge in following[path[-1].buyer]:
                 if edge.order <= path[-1].order:

@@ -4,12 +4,14 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.core.cache import cache
 from django.db import transaction
 from django.db.models import Count, Min
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -43,7 +45,8 @@ from erp.clients import RemoteUnavailable
 from erp.outbox.subscriber import handles
 from erp.outbox.wire import Envelope
 
-CHUNK: Final = 500  # rows of one sweep
+CHUNK: Final = 500  # rows that a sweep reads at once
+PAUSE: Final = 5  # seconds between two starts of a sweep by events
 log = structlog.get_logger(__name__)
 
 
@@ -89,7 +92,8 @@ def follow_availability(event: offer_events.Head, *, meta: Envelope) -> None:
 )
 def follow_partner(event: Any, *, meta: Envelope) -> None:
     """Assess a partner after something about it has changed; the sweep follows with its listings."""
-    _follow([event.partner_id], meta)
+    if not isinstance(event, events.RiskCheckAnswered) or event.changed:
+        _follow([event.partner_id], meta)
 
 
 @handles(partner_events.RelatedPartyDetected, partner_events.RelatedPartyDecided)
@@ -120,8 +124,16 @@ def _follow(partners: Iterable[UUID], meta: Envelope) -> None:
 
 
 def _start(task: Any, *arguments: str) -> None:
-    """Start a task once the transaction is committed; what gets lost the next sweep finds."""
-    transaction.on_commit(lambda: task.apply_async(arguments, retry=False), robust=True)
+    """Start a task once the transaction is committed, the same one once in a few seconds.
+
+    What gets lost, or comes too soon after another start, the next sweep finds.
+    """
+
+    def start() -> None:
+        if cache.add(f"risk:started:{task.name}:{':'.join(arguments)}", "started", PAUSE):
+            task.apply_async(arguments, retry=False, expires=60)
+
+    transaction.on_commit(start, robust=True)
 
 
 @handles(events.RiskPolicyChanged)
@@ -147,8 +159,22 @@ def record_on_listing(event: events.RiskAssessed, *, meta: Envelope) -> None:
 @shared_task
 def reassess_due() -> int:
     """Assess anew what has changed or lapses soon, each in a transaction of its own; return how many."""
-    due = RiskStatus.objects.due(clock.now()).order_by("-stale", "renew_at", "pk")
-    return sweeps.each(due[:CHUNK], lambda row: assessing.reassess(actor=SYSTEM, status=row) is not None)
+    due = RiskStatus.objects.due(clock.now())
+    changed, lapsing = due.filter(stale=True), due.filter(stale=False)
+
+    def renew(row: RiskStatus) -> bool:
+        still_due = RiskStatus.objects.due(clock.now()).filter(pk=row.pk).exists()  # not taken by another run
+        return still_due and assessing.reassess(actor=SYSTEM, status=row) is not None
+
+    return sweeps.each(chain(_through(changed), _through(lapsing)), renew)
+
+
+def _through(rows: Any) -> Iterator[Any]:
+    """All rows by key, read in chunks: many that fail each time don't keep the others from their turn."""
+    chunk = list(rows.order_by("pk")[:CHUNK])
+    while chunk:
+        yield from chunk
+        chunk = list(rows.filter(pk__gt=chunk[-1].pk).order_by("pk")[:CHUNK])
 
 
 # Outside answers
@@ -175,8 +201,8 @@ def screen_changed(event: partner_events.OfPartner, *, meta: Envelope) -> None:
 
 @handles(events.RiskListLoaded)
 def start_screening(event: events.RiskListLoaded, *, meta: Envelope) -> None:
-    """Screen all partners with a new snapshot, and look again at what waited for a fresh one."""
-    if event.status == ScreeningList.Status.ACTIVE:
+    """Screen all partners with the lists that count now, and look again at what waited for a fresh one."""
+    if event.status != ScreeningList.Status.LOADED:
         assessing.mark_stale(actor=SYSTEM, only_review=True)
         _start(screen_partners)
 
@@ -227,9 +253,9 @@ def run_check(check_id: str) -> str:
 @shared_task
 def run_checks() -> int:
     """Ask about every check that is due, one after the other; return how many were answered."""
-    due = ProviderCheck.objects.due(clock.now()).order_by("next_attempt_at", "pk")
+    due = ProviderCheck.objects.due(clock.now())
     waiting = ("", ProviderCheck.Status.REQUESTED)
-    return sweeps.each(list(due[:CHUNK]), lambda check: run_check(str(check.pk)) not in waiting)
+    return sweeps.each(_through(due), lambda check: run_check(str(check.pk)) not in waiting)
 
 
 @shared_task
@@ -242,10 +268,12 @@ def screen_partners() -> int:
     if not lists.ids:
         return int(fetch_lists())  # nothing passes without one
     done = ProviderCheck.objects.filter(
-        kind=ProviderCheck.Kind.SCREENING, status=ProviderCheck.Status.ANSWERED, reference=lists.key
+        kind=ProviderCheck.Kind.SCREENING,
+        status=ProviderCheck.Status.ANSWERED,
+        reference__startswith=lists.key,
     )
     due = Partner.objects.filter(status__in=["active", "suspended"]).exclude(pk__in=done.values("partner"))
-    return sweeps.each(due.order_by("pk")[:CHUNK], partial(screening.screen_partner, actor=SYSTEM))
+    return sweeps.each(_through(due), partial(screening.screen_partner, actor=SYSTEM))
 
 
 @shared_task
@@ -338,17 +366,24 @@ def find_rings() -> int:
 
 
 @shared_task
+def judge_blocked() -> int:
+    """Judge anew the pairs that are blocked for their conduct, which settle no trade that would; return how many."""
+    return sweeps.each(
+        _through(PairBlock.objects.live().filter(cause=PairBlock.Cause.CONDUCT)),
+        lambda row: facts.judge_pair(actor=SYSTEM, one=row.low_id, other=row.high_id),
+    )
+
+
+@shared_task
 def end_dates() -> int:
     """Note the end of overrides, pair blocks and answers whose time is over; return how many."""
     now = clock.now()
-
-    def first(rows: Any) -> Any:
-        return rows.order_by("pk")[:CHUNK]
-
-    ended = sweeps.each(first(RiskOverride.objects.ended(now)), partial(overrides.expire, actor=SYSTEM))
-    ended += sweeps.each(first(PairBlock.objects.over(now)), partial(surveillance.expire_block, actor=SYSTEM))
+    ended = sweeps.each(_through(RiskOverride.objects.ended(now)), partial(overrides.expire, actor=SYSTEM))
+    ended += sweeps.each(
+        _through(PairBlock.objects.over(now)), partial(surveillance.expire_block, actor=SYSTEM)
+    )
     return ended + sweeps.each(
-        first(ProviderCheck.objects.over(now)), partial(checks.lapse_check, actor=SYSTEM)
+        _through(ProviderCheck.objects.over(now)), partial(checks.lapse_check, actor=SYSTEM)
     )
 
 

@@ -163,7 +163,11 @@ def record_risk(requirement: Requirement, *, actor: Actor, risk_status: str) -> 
     emit(events.RequirementRiskRecorded(**head(requirement), risk_status=risk_status))
     if risk_status == Requirement.Risk.FAIL and requirement.status in Requirement.OPEN:
         requirement = suspend(requirement, actor=actor, reason="The risk assessment failed.", cause="risk")
-    elif risk_status != Requirement.Risk.FAIL and "risk" in requirement.suspended_for:
+    elif (
+        risk_status != Requirement.Risk.FAIL
+        and requirement.status == _Status.SUSPENDED
+        and "risk" in requirement.suspended_for
+    ):
         requirement = reactivate(requirement, actor=actor, cause="risk")
     return requirement
 

@@ -30,8 +30,15 @@ def _grade(path: str, question: Any) -> Answer:
     }
 
 
+SANDBOX_LIST: Final = "DEMO"  # counts only while the sandbox plays the feed
+
+
 def _snapshots(path: str, question: Any) -> Answer:
-    demo = {"code": "DEMO", "source": "Bundled list of invented parties", "snapshot_date": question["day"]}
+    demo = {
+        "code": SANDBOX_LIST,
+        "source": "Bundled list of invented parties",
+        "snapshot_date": question["day"],
+    }
     return 200, {"lists": [{**demo, "content": _LIST.read_text(encoding="utf-8")}]}
 
 

@@ -1,5 +1,6 @@
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
+import datetime
 import django.core.validators
 import django.db.models.deletion
 import erp.clock
@@ -84,7 +85,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-                'indexes': [models.Index(fields=['subject_key', '-id'], name='risk_assessment_newest'), models.Index(fields=['-created_at', '-id'], name='risk_assessment_created'), models.Index(condition=models.Q(('status', 'REVIEW')), fields=['id'], name='risk_assessment_queue'), models.Index(fields=['match_id'], name='risk_assessment_match'), models.Index(fields=['trade_id'], name='risk_assessment_trade'), django.contrib.postgres.indexes.GinIndex(fields=['gates'], name='risk_assessment_gates', opclasses=['jsonb_path_ops'])],
+                'indexes': [models.Index(fields=['subject_key', '-id'], name='risk_assessment_newest'), models.Index(fields=['-created_at', '-id'], name='risk_assessment_created'), models.Index(condition=models.Q(('status', 'REVIEW')), fields=['valid_until'], name='risk_assessment_queue'), models.Index(fields=['match_id'], name='risk_assessment_match'), models.Index(fields=['trade_id'], name='risk_assessment_trade'), django.contrib.postgres.indexes.GinIndex(fields=['gates'], name='risk_assessment_gates', opclasses=['jsonb_path_ops'])],
                 'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('availability', None), ('partner', None), ('requirement__isnull', False), ('side', 'BUYER'), ('subject_type', 'REQUIREMENT')), models.Q(('availability__isnull', False), ('partner', None), ('requirement', None), ('side', 'SELLER'), ('subject_type', 'AVAILABILITY')), models.Q(('availability', None), ('partner__isnull', False), ('requirement', None), ('side__isnull', False), ('subject_type', 'PARTNER')), models.Q(('availability__isnull', False), ('partner', None), ('requirement__isnull', False), ('side', None), ('subject_type', 'TRADE')), _connector='OR'), name='risk_assessment_names_subject'), models.CheckConstraint(condition=models.Q(('score', None), ('score__range', (0, 100)), _connector='OR'), name='risk_assessment_score_range')],
             },
         ),
@@ -145,7 +146,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'default_permissions': (),
                 'indexes': [models.Index(fields=['currency', '-date', '-id'], name='currency_rate_newest')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('rate__gt', 0)), name='currency_rate_positive'), models.UniqueConstraint(fields=('currency', 'date', 'source', 'rate'), name='currency_rate_once')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('rate__gt', 0)), name='currency_rate_positive')],
             },
         ),
         migrations.CreateModel(
@@ -173,7 +174,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'default_permissions': (),
                 'indexes': [models.Index(fields=['partner', 'kind', '-created_at'], name='provider_check_newest'), models.Index(condition=models.Q(('status', 'REQUESTED')), fields=['next_attempt_at'], name='provider_check_due')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('status', 'REQUESTED')), fields=('partner', 'kind'), name='provider_check_one_open'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'CREDIT_BUREAU'), ('status__in', ['ANSWERED', 'BY_HAND']), _negated=True), ('grade__isnull', False), _connector='OR'), name='provider_check_bureau_has_grade')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('status', 'REQUESTED')), fields=('partner', 'kind'), name='provider_check_one_open'), models.UniqueConstraint(condition=models.Q(('kind', 'SCREENING')), fields=('partner',), name='provider_check_one_screening'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'CREDIT_BUREAU'), ('status__in', ['ANSWERED', 'BY_HAND']), _negated=True), ('grade__isnull', False), _connector='OR'), name='provider_check_bureau_has_grade')],
             },
         ),
         migrations.CreateModel(
@@ -206,7 +207,7 @@ class Migration(migrations.Migration):
                 'abstract': False,
                 'default_permissions': (),
                 'indexes': [models.Index(fields=['partner_high'], name='risk_override_high'), models.Index(condition=models.Q(('status', 'GRANTED')), fields=['expires_at'], name='risk_override_ends')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('partner_low__lte', models.F('partner_high'))), name='risk_override_in_order'), models.CheckConstraint(condition=models.Q(('max_value', None), models.Q(('used_value__gte', 0), ('used_value__lte', models.F('max_value'))), _connector='OR'), name='risk_override_within_cap'), models.CheckConstraint(condition=models.Q(('decided_by', None), ('requested_by', None), models.Q(('requested_by', models.F('decided_by')), _negated=True), _connector='OR'), name='risk_override_two_people'), models.UniqueConstraint(condition=models.Q(('status', 'PENDING')), fields=('partner_low', 'partner_high', 'requirement', 'availability'), name='risk_override_one_pending', nulls_distinct=False)],
+                'constraints': [models.CheckConstraint(condition=models.Q(('partner_low__lte', models.F('partner_high'))), name='risk_override_in_order'), models.CheckConstraint(condition=models.Q(('expires_at__lte', django.db.models.expressions.CombinedExpression(models.F('starts_at'), '+', models.Value(datetime.timedelta(days=30))))), name='risk_override_30_days'), models.CheckConstraint(condition=models.Q(('max_value', None), models.Q(('used_value__gte', 0), ('used_value__lte', models.F('max_value'))), _connector='OR'), name='risk_override_within_cap'), models.CheckConstraint(condition=models.Q(('decided_by', None), ('requested_by', None), models.Q(('requested_by', models.F('decided_by')), _negated=True), _connector='OR'), name='risk_override_two_people'), models.UniqueConstraint(condition=models.Q(('status', 'PENDING')), fields=('partner_low', 'partner_high', 'requirement', 'availability'), name='risk_override_one_pending', nulls_distinct=False)],
             },
         ),
         migrations.CreateModel(

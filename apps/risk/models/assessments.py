@@ -1,6 +1,6 @@
 """Assessments, the newest word about each subject, and overrides."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Self
 from uuid import UUID
@@ -120,7 +120,7 @@ class RiskAssessment(Appended):
         indexes: ClassVar = [
             models.Index(fields=["subject_key", "-id"], name="risk_assessment_newest"),
             models.Index(fields=["-created_at", "-id"], name="risk_assessment_created"),
-            models.Index(fields=["id"], condition=Q(status="REVIEW"), name="risk_assessment_queue"),
+            models.Index(fields=["valid_until"], condition=Q(status="REVIEW"), name="risk_assessment_queue"),
             models.Index(fields=["match_id"], name="risk_assessment_match"),
             models.Index(fields=["trade_id"], name="risk_assessment_trade"),
             GinIndex(fields=["gates"], name="risk_assessment_gates", opclasses=["jsonb_path_ops"]),
@@ -258,6 +258,10 @@ class RiskOverride(StaffModel):
         constraints: ClassVar = [
             models.CheckConstraint(name="risk_override_in_order", condition=Q(partner_low__lte=F("partner_high"))),
             models.CheckConstraint(
+                name="risk_override_30_days",
+                condition=Q(expires_at__lte=F("starts_at") + timedelta(days=30)),
+            ),
+            models.CheckConstraint(
                 name="risk_override_within_cap",
                 condition=Q(max_value=None) | Q(used_value__gte=0, used_value__lte=F("max_value")),
             ),
@@ -277,6 +281,12 @@ class RiskOverride(StaffModel):
 
     def __str__(self) -> str:
         return f"{', '.join(self.codes)} until {clock.local(self.expires_at)}"
+
+    @property
+    def gates(self) -> list[list[str | None]]:
+        """Code and side of the gates that it covers: those that fired when it was requested."""
+        fired = self.assessment.gates
+        return [[gate["code"], gate["side"]] for gate in fired if gate["code"] in self.codes]
 
     @property
     def is_effective(self) -> bool:

@@ -84,6 +84,9 @@ class ProviderCheck(StaffModel):
             models.UniqueConstraint(
                 fields=["partner", "kind"], condition=Q(status="REQUESTED"), name="provider_check_one_open"
             ),
+            models.UniqueConstraint(
+                fields=["partner"], condition=Q(kind="SCREENING"), name="provider_check_one_screening"
+            ),
             models.CheckConstraint(
                 name="provider_check_bureau_has_grade",
                 condition=~Q(kind="CREDIT_BUREAU", status__in=["ANSWERED", "BY_HAND"])
@@ -125,7 +128,6 @@ class CurrencyRate(Appended):
     class Meta(Appended.Meta):
         constraints: ClassVar = [
             models.CheckConstraint(name="currency_rate_positive", condition=Q(rate__gt=0)),
-            models.UniqueConstraint(fields=["currency", "date", "source", "rate"], name="currency_rate_once"),
         ]
         indexes: ClassVar = [models.Index(fields=["currency", "-date", "-id"], name="currency_rate_newest")]
 

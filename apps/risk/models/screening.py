@@ -48,7 +48,8 @@ class ScreeningList(StaffModel):
         return f"{self.code}, {self.snapshot_date:%d %b %Y}"
 
     def open_verbs(self) -> frozenset[str]:
-        return frozenset({"activate_list"}) if self.status == self.Status.LOADED else frozenset()
+        verbs = {self.Status.LOADED: "activate_list", self.Status.ACTIVE: "retire_list"}
+        return frozenset(verb for status, verb in verbs.items() if status == self.status)
 
 
 class ScreeningEntry(Appended):

@@ -38,6 +38,7 @@ from erp.access import Actor
 from erp.errors import Conflict, RuleBroken
 from erp.services import emit, service
 
+CHUNK: Final = 2_000  # rows of one statement
 EARLY: Final = timedelta(hours=2)  # before it lapses, a word about a live listing is renewed
 ANSWERS: Final = {
     Verdict.PASS: "allowed",
@@ -116,18 +117,21 @@ def _read(subject: _Subject, policy: RiskPolicy) -> Reading:
     """The figures of a listing or a partner."""
     reader = Reader(policy.content, clock.today())
     owner = subject.owner
-    of_partner = Q(partner_low=owner, partner_high=owner, requirement=None, availability=None)
+    own = Q(partner_low=owner, partner_high=owner)  # not one of a trade with somebody else
+    of_partner = own & Q(requirement=None, availability=None)
     if subject.requirement is not None:
         requirement = subject.requirement
         countries = tuple(filter(None, (requirement.country, requirement.origin_country)))
         party = Party(owner, Side.BUYER, (route_to(requirement).buyer,), countries)
         return reader.read(
-            [party], deal=reader.of_requirement(requirement), scope=of_partner | Q(requirement=requirement)
+            [party],
+            deal=reader.of_requirement(requirement),
+            scope=of_partner | own & Q(requirement=requirement, availability=None),
         )
     if subject.availability is not None:
         offer = subject.availability
         party = Party(owner, Side.SELLER, (route_of(offer, offer.country).seller,), (offer.country,))
-        return reader.read([party], scope=of_partner | Q(availability=offer))
+        return reader.read([party], scope=of_partner | own & Q(availability=offer, requirement=None))
     assert subject.side is not None
     return reader.read([Party(owner, subject.side)], scope=of_partner)
 
@@ -142,8 +146,10 @@ def _assess(
     locks.hold(f"risk.subject:{subject.key}")
     listing = subject.requirement or subject.availability
     policy = policy_for(None if listing is None else listing.commodity_id)
+    # Locked before anything is read: a mark that something has changed meanwhile waits, and lands after.
+    words = RiskStatus.objects.locked().filter(**_ids(subject)).select_related("assessment")
+    known: RiskStatus | None = words.first()
     reading = _read(subject, policy)
-    known: RiskStatus | None = RiskStatus.objects.filter(**_ids(subject)).select_related("assessment").first()
     if only_changes and known is not None and _is_current(known, reading, policy, listing):
         if known.stale:
             known.stale = False
@@ -238,9 +244,13 @@ def _store(
         )
     )
     sides = {gate["side"] for gate in row.gates if gate["code"] == "provider.missing"}
-    for party in reading.inputs["parties"]:
-        if party["side"] in sides and party["partner_id"] is not None:
-            checks.request(UUID(party["partner_id"]), ProviderCheck.Kind.CREDIT_BUREAU)
+    asked = {
+        party["partner_id"]
+        for party in reading.inputs["parties"]
+        if party["side"] in sides and party["partner_id"] is not None
+    }
+    for partner_id in sorted(asked):  # each holds a lock: always in the same order
+        checks.request(UUID(partner_id), ProviderCheck.Kind.CREDIT_BUREAU)
     return row
 
 
@@ -479,10 +489,22 @@ def _follow_availability(availability_id: UUID, actor: Actor, cause: UUID | None
 def follow_partner(*, actor: Actor, partner_id: UUID, cause: UUID | None = None) -> int:
     """Assess a partner on its sides, and mark its listings to be assessed anew; return how many listings there are."""
     partner = Partner.objects.get(pk=partner_id)
+    listings = RiskStatus.objects.of_owner(partner_id).exclude(subject_type=Subject.PARTNER)
+    marked = _mark(
+        listings.of_live_listings()
+    )  # first: whoever assesses one holds its row before other locks
     for side in held_sides(partner):
         _assess(_of_partner(partner, side), actor, cause=cause, only_changes=True)
-    listings = RiskStatus.objects.of_owner(partner_id).exclude(subject_type=Subject.PARTNER)
-    return int(listings.of_live_listings().update(stale=True))
+    return marked
+
+
+def _mark(rows: Any) -> int:
+    """Mark words to be assessed anew, locked by id; one that is marked already too, since its mark may just be used."""
+    keys = list(rows.locked().order_by("pk").values_list("pk", flat=True))
+    return sum(
+        RiskStatus.objects.filter(pk__in=keys[start : start + CHUNK]).update(stale=True)
+        for start in range(0, len(keys), CHUNK)
+    )
 
 
 @service(
@@ -495,4 +517,4 @@ def mark_stale(*, actor: Actor, commodity_id: UUID | None = None, only_review: b
         rows = rows.filter(Q(requirement__commodity=commodity_id) | Q(availability__commodity=commodity_id))
     if only_review:
         rows = rows.filter(status=Verdict.REVIEW)
-    return int(rows.update(stale=True))
+    return _mark(rows)

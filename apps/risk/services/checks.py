@@ -38,9 +38,18 @@ def end_of(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), time.min, clock.KOLKATA).astimezone(UTC)
 
 
+def _lock(partner_id: UUID, kind: str) -> str:
+    return f"risk.check:{partner_id}:{kind}"
+
+
+def hold_screening(partner_id: UUID) -> None:
+    """Hold the lock under which a partner is screened, and asked to be."""
+    locks.hold(_lock(partner_id, _Kind.SCREENING))
+
+
 def request(partner_id: UUID, kind: str) -> ProviderCheck:
     """Open a check unless one is open. The calling service emits RiskCheckRequested."""
-    locks.hold(f"risk.check:{partner_id}:{kind}")
+    locks.hold(_lock(partner_id, kind))
     checks = ProviderCheck.objects.of(partner_id).filter(kind=kind)
     known: ProviderCheck | None = checks.waiting().first()
     if known is not None:
@@ -98,7 +107,11 @@ def _next_attempt(attempts: int) -> datetime:
 
 
 def _report(check: ProviderCheck) -> None:
-    emit(events.RiskCheckAnswered(**_head(check), by_hand=check.status == _Status.BY_HAND, grade=check.grade))
+    emit(
+        events.RiskCheckAnswered(
+            **_head(check), by_hand=check.status == _Status.BY_HAND, grade=check.grade, changed=True
+        )
+    )
 
 
 @service(

@@ -208,15 +208,13 @@ def rate(partner: Partner, *, actor: Actor) -> Partner:
     emits=[events.RiskPairBlocked, events.RiskPairFreed, events.RiskPolicyChanged],
 )
 def judge_pair(*, actor: Actor, one: UUID, other: UUID) -> None:
-    """Block a pair whose conduct with each other is bad, and free it once every figure has risen."""
+    """Block a pair whose conduct with each other is bad; free it once no figure is, or too few trades count."""
     body = policy_for(None).content
     low, high = ordered(one, other)
     locks.hold(f"risk.pair:{low}:{high}")
     facts = Reader(body, clock.today()).facts([low, high])["pair"]
     conduct = engine.conduct_of(facts)
-    if conduct.trades < body.least_trades:
-        return
-    if min(conduct.figures) < body.pair_block_below:
+    if conduct.trades >= body.least_trades and min(conduct.figures) < body.pair_block_below:
         surveillance.block(low, high, PairBlock.Cause.CONDUCT)
         return
     live = PairBlock.objects.live().between(low, high).filter(cause=PairBlock.Cause.CONDUCT).locked()

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Min, Q, Sum
 from django.db.models.functions import Coalesce
 
 from apps.availability.models import Availability
@@ -17,8 +17,18 @@ from apps.commodities.models.tax import TaxRate
 from apps.commodities.models.terms import PaymentTerms
 from apps.commodities.services.factors import factors
 from apps.commodities.tax import ANY, longest
-from apps.partners.models import CreditAccount, GroupMember, OpenExposure, Partner, PartyLink
+from apps.partners.models import (
+    CreditAccount,
+    CreditLimit,
+    GroupMember,
+    OpenExposure,
+    Partner,
+    PartnerRole,
+    PartyLink,
+    TradePermission,
+)
 from apps.partners.models.credit import Bucket
+from apps.partners.models.partners import ROLES_OF
 from apps.partners.services.gate import (
     EXPORT_BASES,
     Permissions,
@@ -97,6 +107,8 @@ class Reader:
             if lists.ids and not screening.is_screened(partner, lists):
                 screening.compare(partner, lists)
         fresh = screening.freshness(lists, self.policy.list_days)
+        if lists.oldest is not None:
+            self._last_days([lists.oldest + timedelta(days=self.policy.list_days)])
         hits, bureaus, facts = self._hits(ids), self._bureaus(ids), self.facts(ids)
         credits = self._credits(parties, set(sources) - {None})
         inputs: dict[str, Any] = {
@@ -132,7 +144,25 @@ class Reader:
         if party.partner.kyc_expiry_date is not None:
             self.untils.append(end_of(party.partner.kyc_expiry_date))
         side = "buy" if party.side == Side.BUYER else "sell"
+        roles = PartnerRole.objects.usable(self.today).filter(partner=party.partner, role__in=ROLES_OF[side])
+        self._last_days(roles.values_list("usable_to", flat=True))
+        if party.permissions:
+            held = TradePermission.objects.on(self.today).filter(
+                partner=party.partner, name__in=party.permissions
+            )
+            self._last_days(held.values_list("valid_to", flat=True))
         return reasons_against(party.partner, side, party.permissions, self.today)
+
+    def _last_days(self, days: Iterable[date | None]) -> None:
+        """What was read holds until the first of these days ends."""
+        self.untils += [end_of(day) for day in days if day is not None]
+
+    def _exchange(self, source: str, target: str) -> Fraction | None:
+        """The rate of today; it holds as long as the rates that it stands on."""
+        for currency in {source, target} - {rates.HOME} if source != target else ():
+            if (rate := rates.rate_on(currency, self.today)) is not None:
+                self._last_days([rate.date + rates.OLDEST])
+        return rates.exchange(source, target, self.today)
 
     def _embargoed(self, party: Party) -> list[str]:
         countries = {*party.countries, *([] if party.partner is None else [party.partner.country])}
@@ -143,7 +173,9 @@ class Reader:
         open_, true = ScreeningHit.Status.OPEN, ScreeningHit.Status.TRUE_MATCH
         exact = Count("pk", filter=Q(status=true) | Q(status=open_, exact=True))
         possible = Count("pk", filter=Q(status=open_, exact=False))
-        rows = ScreeningHit.objects.of(*ids).filter(ended=False).values("partner").order_by()
+        # A true match counts until two people decide otherwise, also when the name or the list has changed.
+        counting = Q(ended=False) | Q(status=true)
+        rows = ScreeningHit.objects.of(*ids).filter(counting).values("partner").order_by()
         counted = rows.annotate(exact_hits=exact, possible_hits=possible)
         return {
             row["partner"]: {"exact": row["exact_hits"], "possible": row["possible_hits"]} for row in counted
@@ -159,6 +191,7 @@ class Reader:
             found[check.partner_id] = {"check_id": str(check.pk), "grade": check.grade, "as_of": day}
             self.checks.append(check.pk)
             self.untils += [check.valid_until] if check.valid_until else []
+            self._last_days([check.as_of + timedelta(days=self.policy.bureau_days)])
         return found
 
     def facts(self, ids: list[UUID]) -> dict[Any, dict[str, Any]]:
@@ -192,6 +225,8 @@ class Reader:
             .select_related("partner")
             .with_limit(self.today)
         }
+        limits = CreditLimit.objects.in_force(self.today).filter(account__partner__in=ids)
+        self._last_days(limits.values_list("valid_to", flat=True))
         own: dict[UUID, Decimal] = {}
         if sources:
             holds = OpenExposure.objects.filter(
@@ -222,7 +257,7 @@ class Reader:
                 "version": None, **overdue,
             }  # fmt: skip
         exposure = max(account.exposure - own, Decimal(0))
-        rate = rates.exchange(account.currency, rates.HOME, self.today)
+        rate = self._exchange(account.currency, rates.HOME)
         return {
             "currency": account.currency,
             "limit": str(account.limit),
@@ -239,7 +274,14 @@ class Reader:
         }
         owed = TradeFact.objects.filter(buyer__in=buyers, overdue_amount__gt=0)
         row = owed.aggregate(
-            **{name: _summed("overdue_amount", Q(overdue_since_date__lt=day)) for name, day in late.items()}
+            **{name: _summed("overdue_amount", Q(overdue_since_date__lt=day)) for name, day in late.items()},
+            **{
+                f"{name}_next": Min("overdue_since_date", filter=Q(overdue_since_date__gte=day))
+                for name, day in late.items()
+            },
+        )
+        self._last_days(
+            [row[f"{name}_next"] and row[f"{name}_next"] + (self.today - day) for name, day in late.items()]
         )
         return {name: str(row[name]) for name in late}
 
@@ -263,12 +305,13 @@ class Reader:
         }
 
     def _overrides(self, scope: Q, deal: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-        rows = list(RiskOverride.objects.effective(clock.now()).filter(scope).order_by("expires_at", "pk"))
+        effective = RiskOverride.objects.effective(clock.now()).filter(scope).select_related("assessment")
+        rows = list(effective.order_by("expires_at", "pk"))
         if deal is not None:
             worth, currency = deal["worth"], deal["account_currency"]
             rows = [row for row in rows if row.has_room(worth and Decimal(worth), currency)]
         self.untils += [row.expires_at for row in rows]
-        return [{"id": str(row.pk), "codes": row.codes} for row in rows]
+        return [{"id": str(row.pk), "gates": row.gates} for row in rows]
 
     def _in_account(self, deal: Mapping[str, Any], credit: Mapping[str, Any] | None) -> dict[str, Any]:
         """The deal with its values in the currency of the buyer's account, each rounded once, half up."""
@@ -276,8 +319,8 @@ class Reader:
         exact = {name: deal[name] for name in ("value", "whole", "worth")}
         shown = {name: value for name, value in deal.items() if name not in exact}
         unknown = deal.get("unknown")
-        rate = rates.exchange(deal["currency"], target, self.today)
-        home = rates.exchange(deal["currency"], rates.HOME, self.today)
+        rate = self._exchange(deal["currency"], target)
+        home = self._exchange(deal["currency"], rates.HOME)
         if deal["needs_credit"] and not deal["value_unknown"] and rate is None:
             unknown = unknown or "currency_rate"
         values = {

@@ -64,10 +64,11 @@ def record_rate(*, actor: Actor, currency: str, date: date, rate: Decimal, sourc
     if date > clock.today():
         raise RateInvalid(errors=[FieldError("/date", "future", "The day is in the future.")])
     locks.hold(f"risk.rate:{currency}")
-    known: CurrencyRate | None = CurrencyRate.objects.filter(
-        currency=currency, date=date, source=source, rate=rate
-    ).first()
-    if known is not None:
+    of_day = CurrencyRate.objects.filter(currency=currency, date=date).order_by("-id")
+    if actor.pk is None:  # what the feed repeats doesn't undo a person's correction
+        of_day = of_day.filter(source=source, entered_by=None)
+    known: CurrencyRate | None = of_day.first()
+    if known is not None and (known.rate, known.source) == (rate, source):
         return known
     row = CurrencyRate(currency=currency, date=date, rate=rate, source=source, entered_by_id=actor.pk)
     row.save()

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -15,8 +16,18 @@ from django.db import connection
 from apps.approvals import services as approvals
 from apps.partners.models import IdentifierKey, Partner, PartnerBankAccount, PartnerOwner
 from apps.risk import capabilities, events, names
-from apps.risk.models import ProviderCheck, ScreeningEntry, ScreeningHit, ScreeningList, ScreeningName
-from apps.risk.services.policies import policy_for
+from apps.risk.clients import is_sandbox
+from apps.risk.clients.sandbox import SANDBOX_LIST
+from apps.risk.models import (
+    ProviderCheck,
+    RiskPolicy,
+    ScreeningEntry,
+    ScreeningHit,
+    ScreeningList,
+    ScreeningName,
+)
+from apps.risk.policy import PolicyBody
+from apps.risk.services.checks import hold_screening
 from erp import clock, locks
 from erp.access import Actor
 from erp.approvals import ApprovalKind
@@ -28,9 +39,15 @@ from erp.text import company_form
 LEAST_OF_BEFORE: Final = Decimal(
     "0.8"
 )  # entries of a snapshot that needs no person, as a share of the active one's
+VERSION: Final = 1  # of the comparison: a new one compares everybody anew
+_KEY: Final = 48  # characters of a hash
+LISTS: Final = "risk.lists"  # lock under which lists change
 MOST_ENTRIES: Final = 200_000
 _Status, _Field = ScreeningHit.Status, ScreeningHit.Field
 _COLUMNS: Final = ("reference", "kind", "names", "country", "identifiers")
+_REST: Final = ""  # no column has that name
+_COUNTRY: Final = re.compile(r"([A-Z]{2})?")
+LONGEST_KEY: Final = 100  # characters of a word by sound
 _SCRIPT: Final = "script"  # reference of a hit for a name that can't be compared
 
 _ALIKE: Final = """
@@ -60,16 +77,22 @@ class ListNotWaiting(Conflict):
     """The snapshot doesn't wait for activation."""
 
 
+class ListNotActive(Conflict):
+    """The list isn't active."""
+
+
 class HitDecided(Conflict):
     """A decision on the hit is pending, or it is already the current one."""
 
 
 class Lists(NamedTuple):
-    """The snapshots that count now: their ids, a key of their content, and the day of the oldest."""
+    """What partners are compared with now: snapshots, a key of all that, the oldest, the least likeness."""
 
     ids: list[UUID]
     key: str
     oldest: date | None
+    least: Decimal
+    oldest_code: str | None
 
 
 class _Subject(NamedTuple):
@@ -80,16 +103,31 @@ class _Subject(NamedTuple):
 
 def lists_now() -> Lists:
     """The active snapshots."""
-    rows = list(ScreeningList.objects.active().order_by("code"))
-    key = hashlib.sha256(" ".join(f"{row.code}:{row.sha256}" for row in rows).encode()).hexdigest()
-    return Lists([row.pk for row in rows], key, min((row.snapshot_date for row in rows), default=None))
+    active = ScreeningList.objects.active().order_by("snapshot_date", "code")
+    rows = list(active if is_sandbox("screening") else active.exclude(code=SANDBOX_LIST))
+    policy = RiskPolicy.objects.active().filter(commodity=None).first()
+    least = (PolicyBody() if policy is None else policy.content).similarity
+    parts = [f"{VERSION}:{least.normalize()}", *sorted(f"{row.code}:{row.sha256}" for row in rows)]
+    key = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:_KEY]
+    return Lists(
+        [row.pk for row in rows],
+        key,
+        rows[0].snapshot_date if rows else None,
+        least,
+        rows[0].code if rows else None,
+    )
 
 
 def freshness(lists: Lists, days: int) -> dict[str, Any]:
     """Whether a list is missing or its snapshot too old to rely on."""
     too_old = lists.oldest is not None and (clock.today() - lists.oldest).days > days
     missing = lists.oldest is None and settings.SCREENING_REQUIRED
-    return {"stale": too_old or missing, "newest": lists.oldest and lists.oldest.isoformat()}
+    is_stale = too_old or missing
+    return {
+        "stale": is_stale,
+        "newest": lists.oldest and lists.oldest.isoformat(),
+        "code": lists.oldest_code if is_stale else None,
+    }
 
 
 # Lists
@@ -97,7 +135,7 @@ def freshness(lists: Lists, days: int) -> dict[str, Any]:
 
 def _rows_of(content: bytes) -> Iterator[dict[str, str]]:
     try:
-        reader = csv.DictReader(io.StringIO(content.decode()))
+        reader = csv.DictReader(io.StringIO(content.decode()), restval="\0", restkey=_REST)
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error):
         raise ListInvalid("The file is not a CSV file in UTF-8.") from None
@@ -112,9 +150,13 @@ def _entry(row: dict[str, str], snapshot: ScreeningList, line: int) -> Screening
     written = [name.strip() for name in row["names"].split("|") if name.strip()]
     identifiers = [each.partition(":") for each in row["identifiers"].split("|") if each]
     is_sound = (
-        row["reference"] and row["kind"] in ScreeningEntry.Kind.values and written
+        _REST not in row and row["reference"] and row["kind"] in ScreeningEntry.Kind.values and written
         and all(kind in IdentifierKey.Kind.values and value for kind, _, value in identifiers)
-        and len(row["country"]) in (0, 2) and len(row["reference"]) <= 100 and max(map(len, written)) <= 500
+        and _COUNTRY.fullmatch(row["country"]) and (row["country"] or row["kind"] != ScreeningEntry.Kind.COUNTRY)
+        and len(row["reference"]) <= 100 and max(map(len, written)) <= 500
+        and all(len(company_form(name)) <= 500 for name in written)
+        and all(len(key) <= LONGEST_KEY for name in written for key in names.sound_keys(company_form(name)))
+        and not any("\0" in text for text in row.values())
     )  # fmt: skip
     if not is_sound:
         raise ListInvalid(errors=[FieldError(f"/rows/{line}", "invalid", "The entry can't be read.")])
@@ -134,11 +176,11 @@ def _entry(row: dict[str, str], snapshot: ScreeningList, line: int) -> Screening
     requires=capabilities.CONFIGURE,
     emits=[events.RiskListLoaded],
     raises=[ListInvalid, ListOutdated],
-    advisory_lock="risk.lists",
+    advisory_lock=LISTS,
     label="Load a screening list",
 )
 def load_list(*, actor: Actor, code: str, source: str, snapshot_date: date, content: bytes) -> ScreeningList:
-    """Load a snapshot of a list from CSV. With many entries fewer than the active one it waits for a person.
+    """Load a snapshot of a list from CSV. By hand, or with many entries fewer, it waits for two people.
 
     Columns: reference, kind, names (between bars), country, identifiers (``pan:…`` between bars). The same snapshot
     changes nothing.
@@ -172,7 +214,8 @@ def load_list(*, actor: Actor, code: str, source: str, snapshot_date: date, cont
         ],
         batch_size=2_000,
     )
-    if active is None or len(entries) >= active.entries * LEAST_OF_BEFORE:
+    by_feed = actor.pk is None
+    if by_feed and (active is None or len(entries) >= active.entries * LEAST_OF_BEFORE):
         _activate(snapshot)
     _report(snapshot)
     return snapshot
@@ -200,33 +243,123 @@ def _report(snapshot: ScreeningList) -> None:
 
 @service(
     requires=capabilities.CONFIGURE,
-    emits=[events.RiskListLoaded],
-    raises=[ListNotWaiting, ListOutdated],
-    advisory_lock="risk.lists",
+    emits=[events.RiskListProposed],
+    raises=[ListNotWaiting, ListOutdated, approvals.PendingExists, approvals.ReasonMissing],
+    advisory_lock=LISTS,
     label="Activate",
-    description="Activate a snapshot that has many entries fewer than the one before.",
+    description="Ask for the activation of a snapshot that waits. A second person approves.",
 )
-def activate_list(snapshot: ScreeningList, *, actor: Actor) -> ScreeningList:
-    """Activate a snapshot that waits for a person."""
+def activate_list(snapshot: ScreeningList, *, actor: Actor, reason: str) -> ScreeningList:
+    """Request that a snapshot that waits becomes the active one."""
+    active = _before(snapshot)
+    references = set(snapshot.rows.values_list("reference", flat=True))
+    known = set() if active is None else set(active.rows.values_list("reference", flat=True))
+    _ask(
+        snapshot,
+        actor,
+        reason,
+        ScreeningList.Status.ACTIVE,
+        added=references - known,
+        removed=known - references,
+    )
+    return snapshot
+
+
+@service(
+    requires=capabilities.CONFIGURE,
+    emits=[events.RiskListProposed],
+    raises=[ListNotActive, approvals.PendingExists, approvals.ReasonMissing],
+    advisory_lock=LISTS,
+    label="Retire",
+    description="Ask to end a list that is no longer kept: nobody is compared with it. A second person approves.",
+)
+def retire_list(snapshot: ScreeningList, *, actor: Actor, reason: str) -> ScreeningList:
+    """Request the end of a list, such as one loaded under a wrong code or given up by its publisher."""
+    if snapshot.status != ScreeningList.Status.ACTIVE:
+        raise ListNotActive
+    removed = set(snapshot.rows.values_list("reference", flat=True))
+    _ask(snapshot, actor, reason, ScreeningList.Status.RETIRED, added=set(), removed=removed)
+    return snapshot
+
+
+def _before(snapshot: ScreeningList) -> ScreeningList | None:
+    """The active snapshot that this one, which waits, would follow."""
     if snapshot.status != ScreeningList.Status.LOADED:
         raise ListNotWaiting
-    active = ScreeningList.objects.active().filter(code=snapshot.code).first()
+    active: ScreeningList | None = ScreeningList.objects.active().filter(code=snapshot.code).first()
     if active is not None and active.snapshot_date > snapshot.snapshot_date:
         raise ListOutdated
+    return active
+
+
+def _ask(
+    snapshot: ScreeningList, actor: Actor, reason: str, status: str, *, added: set[str], removed: set[str]
+) -> None:
+    hits = ScreeningHit.objects.filter(list_code=snapshot.code, ended=False, entry_reference__in=removed)
+    request = approvals.request(
+        actor=actor,
+        kind=SCREENING_LIST,
+        subject_id=snapshot.pk,
+        subject_version=snapshot.version,
+        reason=reason,
+        diff=[
+            ("status", snapshot.status, status),
+            ("entries_added", None, str(len(added))),
+            ("entries_removed", None, str(len(removed))),
+            ("hits_of_removed", None, str(hits.exclude(status=_Status.FALSE_POSITIVE).count())),
+        ],
+    )
+    emit(
+        events.RiskListProposed(
+            list_id=snapshot.pk, code=snapshot.code, proposed_status=status, approval_id=request.pk
+        )
+    )
+
+
+@service(
+    requires=capabilities.CONFIGURE, emits=[events.RiskListLoaded], raises=[ListNotWaiting, ListOutdated]
+)
+def apply_list(snapshot: ScreeningList, *, actor: Actor, request: Any) -> ScreeningList:
+    """Activate a snapshot that waits, or retire an active one, in the transaction of the approval."""
     snapshot.decided_by_id = actor.pk
-    _activate(snapshot)
+    if snapshot.status == ScreeningList.Status.ACTIVE:
+        snapshot.status = ScreeningList.Status.RETIRED
+        snapshot.save()
+    else:
+        _before(snapshot)
+        _activate(snapshot)
     _report(snapshot)
     return snapshot
+
+
+SCREENING_LIST = ApprovalKind(
+    name="risk.list",
+    title="Screening list",
+    subject="screening_list",
+    model="risk.ScreeningList",
+    capability=capabilities.CONFIGURE,
+    locks=lambda list_id: locks.hold(LISTS),
+    apply=apply_list,
+)
 
 
 # Partners
 
 
 def is_screened(partner: Partner, lists: Lists) -> bool:
-    """Whether the partner was compared with the lists that count now."""
+    """Whether the partner, as it is named now, was compared with the lists that count now."""
     checks = ProviderCheck.objects.of(partner).filter(kind=ProviderCheck.Kind.SCREENING)
-    done: bool = checks.filter(status=ProviderCheck.Status.ANSWERED, reference=lists.key).exists()
+    reference = _reference(partner, lists)
+    done: bool = checks.filter(status=ProviderCheck.Status.ANSWERED, reference=reference).exists()
     return done
+
+
+def _reference(partner: Partner, lists: Lists) -> str:
+    """What was compared with what: the key of the lists, and a hash of the names and identifiers of the partner."""
+    parts = [f"{subject.field}:{subject.country}:{subject.name}" for subject in _subjects(partner)]
+    parts += sorted(IdentifierKey.objects.filter(partner=partner).values_list("hash", flat=True))
+    asked = keyed_hash("\n".join([partner.country, *parts]), context="risk.screening.subjects")
+    return f"{lists.key}:{asked[:_KEY]}"
 
 
 @service(
@@ -242,11 +375,14 @@ def screen_partner(partner: Partner, *, actor: Actor) -> Partner:
 
 def compare(partner: Partner, lists: Lists) -> None:
     """Compare a partner with the lists unless that was done. The calling service emits the events."""
-    locks.hold(f"risk.screening:{partner.pk}")
+    hold_screening(partner.pk)
     if is_screened(partner, lists):
         return
+    reference = _reference(partner, lists)
     found = list(_found(partner, lists)) if lists.ids else []
     known = {_key(hit): hit for hit in ScreeningHit.objects.of(partner)}
+    before = {(key, hit.exact) for key, hit in known.items() if not hit.ended}
+    changed = before != {(_key(hit), hit.exact) for hit in found}
     for hit in found:
         _store_hit(hit, known.pop(_key(hit), None))
     for gone in known.values():
@@ -259,12 +395,17 @@ def compare(partner: Partner, lists: Lists) -> None:
         .last()
     )
     check = check or ProviderCheck(partner=partner, kind=ProviderCheck.Kind.SCREENING)
-    check.status, check.reference, check.as_of = ProviderCheck.Status.ANSWERED, lists.key, lists.oldest
+    check.status, check.reference, check.as_of = ProviderCheck.Status.ANSWERED, reference, lists.oldest
     check.next_attempt_at = None
     check.save()
     emit(
         events.RiskCheckAnswered(
-            check_id=check.pk, partner_id=partner.pk, kind=check.kind, by_hand=False, grade=None
+            check_id=check.pk,
+            partner_id=partner.pk,
+            kind=check.kind,
+            by_hand=False,
+            grade=None,
+            changed=changed,
         )
     )
 
@@ -327,7 +468,7 @@ def _hit(
 def _hits_by_name(partner: Partner, lists: Lists) -> Iterator[ScreeningHit]:
     subjects = list(_subjects(partner))
     forms = [company_form(subject.name) for subject in subjects]
-    least = policy_for(None).content.similarity
+    least = lists.least
     for subject in subjects:
         if not names.is_latin(subject.name):
             yield _hit(partner, subject, None, Decimal(0), exact=False)
@@ -375,7 +516,7 @@ def decide_hit(hit: ScreeningHit, *, actor: Actor, status: str, reason: str) -> 
         actor=actor,
         kind=SCREENING_HIT,
         subject_id=hit.pk,
-        subject_version=hit.version + 1,
+        subject_version=_question(hit),
         reason=reason,
         diff=[
             ("partner", None, str(hit.partner)),
@@ -389,6 +530,12 @@ def decide_hit(hit: ScreeningHit, *, actor: Actor, status: str, reason: str) -> 
     hit.save()
     emit(events.RiskHitProposed(**_head(hit), proposed_status=status, approval_id=request.pk))
     return hit
+
+
+def _question(hit: ScreeningHit) -> int:
+    """A number for what is decided: a new snapshot with the same entry raises the row's version and leaves it."""
+    asked = f"{hit.names_hash}:{hit.name_hash}:{hit.exact}:{hit.status}"
+    return int(hashlib.sha256(asked.encode()).hexdigest()[:7], 16)
 
 
 @service(requires=capabilities.REVIEW, emits=[events.RiskHitDecided])
@@ -417,6 +564,7 @@ SCREENING_HIT = ApprovalKind(
     subject="screening_hit",
     model="risk.ScreeningHit",
     capability=capabilities.REVIEW,
+    version_of=_question,
     apply=apply_hit_decision,
     ended=end_hit_decision,
 )

@@ -306,7 +306,8 @@ def find_rings(commodity: Commodity, *, actor: Actor) -> int:
         for fact in facts
     ]
     raised = 0
-    for ring in rings(edges, body.ring_length):
+    skipped: set[UUID] = set()
+    for ring in rings(edges, body.ring_length, skipped):
         alert = _raise(
             _Kind.RING,
             _Severity.HIGH,
@@ -315,6 +316,17 @@ def find_rings(commodity: Commodity, *, actor: Actor) -> int:
             trades=ring.trades,
             commodity_id=commodity.pk,
             evidence={"partners_in_order": [str(pk) for pk in ring.partners]},
+        )
+        raised += alert is not None
+    if skipped:  # more trades than can be searched: people look at these partners, once a week
+        week = clock.today().isocalendar()[:2]
+        alert = _raise(
+            _Kind.RING,
+            _Severity.MEDIUM,
+            ids=[commodity.pk, "unfinished", *week],
+            partners=skipped,
+            commodity_id=commodity.pk,
+            evidence={"search_unfinished": len(skipped)},
         )
         raised += alert is not None
     return raised

@@ -108,7 +108,12 @@ def test_people_decide_in_the_portal(deal, user, staff_client_for, partner):
         f"{URL}/screeninglist/start/load_list/", code="EU", snapshot_date=clock.today().isoformat(),
         source_name="EU list", content=SimpleUploadedFile("eu.csv", content, content_type="text/csv"),
     )  # fmt: skip
-    assert ScreeningList.objects.get(code="EU").entries == 1
+    loaded = ScreeningList.objects.get(code="EU")
+    assert (loaded.entries, loaded.status) == (1, "LOADED")
+    client.fill(
+        f"{URL}/screeninglist/{loaded.pk}/run/activate_list/", reason="Compared with the page of the EU."
+    )
+    assert ApprovalRequest.objects.filter(kind="risk.list", subject_id=loaded.pk).exists()
 
     factories.policy(warn_below=80)
     row = made.judge(10)

@@ -15,9 +15,11 @@ from apps.availability.tests.factories import with_credit
 from apps.partners.models import CreditAccount, CreditLimit, Partner, PartyLink, TaxRegistration
 from apps.partners.services import exposure, links
 from apps.requirement.models import Requirement
+from apps.requirement.services import decisions as requirements
 from apps.risk import engine
 from apps.risk.models import CurrencyRate, RiskAssessment, RiskStatus
 from apps.risk.services import assessing, rates
+from apps.risk.services.checks import end_of
 from apps.risk.tasks import reassess_due
 from apps.risk.tests import factories
 from erp import clock
@@ -77,6 +79,16 @@ def test_full_advance_needs_no_credit_and_no_limit_fails_on_credit_terms(deal):
     assert (row.status, row.value) == ("PASS", Decimal("0.00"))
     half = deal(limit=1_000_000, advance=50)
     assert half.judge(10).value == Decimal("134269.02")  # 134,269.023… once rounded
+    with unguarded_writes():
+        CreditLimit.objects.filter(partner=half.buyer).update(valid_to=clock.today())
+    assert half.judge(10).valid_until == end_of(clock.today())  # the word ends with the limit
+    with unguarded_writes():
+        CreditLimit.objects.filter(partner=half.buyer).update(valid_to=None)
+    factories.fact(
+        half.buyer, half.seller, half.offer.commodity, overdue_amount=Decimal(5),
+        overdue_since_date=clock.today() - timedelta(days=7),
+    )  # fmt: skip
+    assert half.judge(10).valid_until == end_of(clock.today())  # tomorrow the amount is later than 7 days
     with unguarded_writes():
         CreditLimit.objects.filter(partner=half.buyer).update(
             valid_from=clock.today() - timedelta(days=9), valid_to=clock.today() - timedelta(days=1)
@@ -233,6 +245,56 @@ def test_another_currency_is_converted_at_a_rate_of_the_week_or_reviewed(deal):
     assert CurrencyRate.objects.count() == 3
     with pytest.raises(rates.RateInvalid):
         rates.record_rate(actor=SYSTEM, currency="INR", date=day, rate=Decimal(1), source="RBI")
+
+
+def test_a_wrong_rate_is_corrected_back_and_the_feed_repeats_no_mistake(user):
+    person = user("INTERNAL_COMPLIANCE")
+
+    def record(rate, actor=person):
+        rates.record_rate(actor=actor, currency="USD", date=clock.today(), rate=Decimal(rate), source="RBI")
+        return rates.rate_on("USD", clock.today()).rate
+
+    assert record("8.85", SYSTEM) == Decimal("8.85")
+    assert [record(rate) for rate in ("88.50", "8.85", "88.50", "88.50")] == [
+        Decimal(rate) for rate in ("88.50", "8.85", "88.50", "88.50")
+    ]
+    assert record("8.85", SYSTEM) == Decimal("88.50")
+    assert CurrencyRate.objects.count() == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mark_set_while_a_subject_is_assessed_is_not_lost(partner, monkeypatch):
+    firm = partner(roles=("seller",))
+    assessing.assess_partner(actor=SYSTEM, partner=firm, side="SELLER")
+    with unguarded_writes():
+        RiskStatus.objects.update(stale=True)
+    read, threads = assessing._read, []
+
+    def mark():
+        try:
+            assessing.mark_stale(actor=SYSTEM)
+        finally:
+            connection.close()
+
+    def reads(*arguments):
+        reading = read(*arguments)
+        threads.append(threading.Thread(target=mark))
+        threads[-1].start()
+        threads[-1].join(0.5)
+        return reading
+
+    monkeypatch.setattr(assessing, "_read", reads)
+    assessing.reassess(actor=SYSTEM, status=RiskStatus.objects.get())
+    threads[0].join()
+    assert RiskStatus.objects.get().stale
+
+
+def test_a_requirement_that_has_ended_is_not_reactivated_by_a_late_word(requirement):
+    row = requirements.record_risk(requirement(), actor=SYSTEM, risk_status="FAIL")
+    with unguarded_writes():
+        Requirement.objects.filter(pk=row.pk).update(status="CANCELLED")
+    row = requirements.record_risk(Requirement.objects.get(pk=row.pk), actor=SYSTEM, risk_status="PASS")
+    assert (row.status, row.risk_status) == ("CANCELLED", "PASS")
 
 
 def test_a_requirement_is_judged_by_its_smallest_and_its_largest_deal(requirement, user, partner, offer):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from apps.risk import engine, names
+from apps.risk import rings as search
 from apps.risk.policy import PolicyBody
 from apps.risk.rings import Edge, rings
 
@@ -157,7 +158,8 @@ def test_gates_are_listed_in_order_and_the_worst_decides():
 
 
 def test_overrides_cover_only_what_may_be_overridden():
-    overrides = [{"id": "o", "codes": list(engine.GATES)}]
+    every = [[code, side] for code in engine.GATES for side in ("BUYER", None)]
+    overrides = [{"id": "o", "gates": every}]
     credit = {**CREDIT, "limit": "0", "overdue_fail": "20000"}
     kept = judged(party(credit=credit, screening={"exact": 0, "possible": 1, "stale": False, "newest": None}),
                   deal=deal(), pair=pair(blocking=["pan"]), overrides=overrides)  # fmt: skip
@@ -167,6 +169,10 @@ def test_overrides_cover_only_what_may_be_overridden():
     assert (late.status, late.gates[0]["override_id"]) == ("PASS", "o")
     freed = judged(party(), pair=pair(blocks=["WASH"], warning=["phone"]), overrides=overrides)
     assert (freed.status, codes(freed)) == ("PASS", ["party.warn", "pair.blocked"])  # they stay listed
+    other = judged(
+        party(), party("SELLER", facts=dict(NO_FACTS)), body=PolicyBody(warn_below=80), overrides=overrides
+    )
+    assert (other.status, other.gates[0]["override_id"]) == ("WARN", None)  # two people saw the buyer's gates
 
 
 WORSE = {
@@ -309,6 +315,17 @@ def test_rings_of_three_to_five_are_found_once_and_shuffled_edges_alter_nothing(
         mixed = list(edges)
         random.Random(seed).shuffle(mixed)
         assert rings(mixed, 5) == whole
+
+
+def test_partners_that_trade_without_end_use_up_no_search_of_others(monkeypatch):
+    monkeypatch.setattr(search, "MOST_STEPS", 0)
+    monkeypatch.setattr(search, "LEAST_STEPS", 20)
+    crowd = [(one, other) for _ in range(6) for one in range(4) for other in range(4) if one != other]
+    skipped = set()
+    found = rings(_edges(*crowd[:24], (10, 11), (11, 12), (12, 10)), 5, skipped)
+    assert (UUID(int=10), UUID(int=11), UUID(int=12)) in {ring.partners for ring in found}
+    assert skipped
+    assert skipped <= {UUID(int=place) for place in range(4)}
 
 
 def test_a_ring_is_walked_in_time_order_and_has_a_direction():

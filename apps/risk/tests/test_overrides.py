@@ -5,12 +5,12 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.risk.models import RiskOverride, RiskPolicy
-from apps.risk.services import overrides, policies
+from apps.risk.services import assessing, overrides, policies
 from apps.risk.tasks import end_dates
 from apps.risk.tests import factories
 from erp import clock
@@ -65,6 +65,10 @@ def test_an_override_takes_its_gates_out_of_the_verdict_until_it_ends(
     assert (covered.status, covered.gate_codes) == ("PASS", [])
     assert covered.gates[0]["override_id"] == str(override.pk)
     assert covered.valid_until <= granted.expires_at
+    own = assessing.assess_requirement(actor=SYSTEM, requirement=made.requirement)
+    assert "score.low" in own.gate_codes  # the override is one of a trade, up to a cap
+    with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
+        RiskOverride.objects.update(expires_at=granted.starts_at + timedelta(days=31))
     assert made.judge(10, price=Decimal(200_000)).gate_codes == ["score.low"]  # past the cap
     with transaction.atomic():
         overrides.use_override(covered, actor=SYSTEM, value=overrides.worth_of(covered))

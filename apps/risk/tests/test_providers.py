@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.core.cache import cache
 from redis import Redis
 
 from apps.partners.models import Partner
@@ -11,6 +12,7 @@ from apps.partners.tests.factories import paper
 from apps.risk.models import CurrencyRate, ProviderCheck, RiskStatus, ScreeningList
 from apps.risk.services import assessing, checks
 from apps.risk.tasks import (
+    _start,
     end_dates,
     fetch_lists,
     fetch_rates,
@@ -131,6 +133,16 @@ def test_an_answer_by_hand_needs_evidence_and_a_late_one_replaces_nothing(deal, 
 
 
 @pytest.mark.django_db(transaction=True)
+def test_many_events_start_one_sweep(monkeypatch):
+    cache.delete("risk:started:apps.risk.tasks.reassess_due:")
+    started = []
+    monkeypatch.setattr(reassess_due, "apply_async", lambda arguments, **options: started.append(options))
+    for _ in range(3):
+        _start(reassess_due)
+    assert [options["expires"] for options in started] == [60]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_lists_and_rates_are_fetched_once_a_day(partner):
     firm = partner("Kestrel Arms Trading Co.", country="SY")
     assert (fetch_lists(), fetch_lists(), fetch_rates()) == (1, 0, 6)
@@ -148,6 +160,9 @@ def test_an_answer_is_followed_by_the_partner_and_its_listings(deal, deliver):
         from apps.partners.models import CreditAccount
 
         CreditAccount.objects.filter(partner=made.seller).update(advances=Decimal(5))
+    made.judge(10)
+    asked = [check.partner_id for check in ProviderCheck.objects.waiting().order_by("pk")]
+    assert asked == sorted([made.buyer.pk, made.seller.pk])  # locks are taken in one order
     deliver()
     assert RiskStatus.objects.get(availability=made.offer).status == "REVIEW"
     for check in ProviderCheck.objects.waiting():

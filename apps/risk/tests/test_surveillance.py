@@ -8,9 +8,10 @@ import pytest
 from django.db import transaction
 
 from apps.partners.models import GroupMember, Scorecard
+from apps.risk import rings as search
 from apps.risk.models import PairBlock, SurveillanceAlert, TradeFact
 from apps.risk.services import facts, surveillance
-from apps.risk.tasks import end_dates, find_rings
+from apps.risk.tasks import end_dates, find_rings, judge_blocked
 from apps.risk.tests import factories
 from apps.risk.tests.test_assessing import _link
 from erp import clock
@@ -132,7 +133,7 @@ def test_a_price_away_from_the_median_raises_an_alert_where_there_is_a_market(pa
     assert len(alerts("PRICE_AWAY")) == 1
 
 
-def test_a_ring_is_found_once_and_one_of_six_is_not(partner, goods, commodity):
+def test_a_ring_is_found_once_and_one_of_six_is_not(partner, goods, commodity, monkeypatch):
     """§8.4."""
     firms, other = [partner() for _ in range(6)], commodity()
     for place, firm in enumerate(firms[:5]):
@@ -148,6 +149,12 @@ def test_a_ring_is_found_once_and_one_of_six_is_not(partner, goods, commodity):
     assert len(ring) == 1
     assert ring[0].commodity == goods
     assert len(ring[0].trade_ids) == 5
+    monkeypatch.setattr(search, "MOST_STEPS", 5)
+    monkeypatch.setattr(search, "LEAST_STEPS", 1)
+    factories.fact(firms[1], firms[0], goods, trade_date=clock.today() - timedelta(days=9))
+    assert (find_rings(), find_rings()) == (2, 0)  # a search that doesn't end is told, in both commodities
+    unfinished = [alert for alert in alerts("RING") if "search_unfinished" in alert.evidence]
+    assert {alert.commodity for alert in unfinished} == {goods, other}
     assert not PairBlock.objects.exists()
 
 
@@ -260,6 +267,11 @@ def test_performance_makes_the_rating_of_both_and_blocks_a_bad_pair(deal, partne
     assert PairBlock.objects.get().freed_at is not None
     weak = made.judge(10)
     assert (weak.status, "pair.weak" in weak.gate_codes) == ("WARN", True)
+    with unguarded_writes():  # blocked, and what it was blocked for is long past
+        PairBlock.objects.update(freed_at=None)
+        TradeFact.objects.update(settled_date=clock.today() - timedelta(days=800))
+    assert judge_blocked() == 1
+    assert PairBlock.objects.get().freed_at is not None
     with pytest.raises(facts.FactContradicts):
         facts.record_performance(actor=SYSTEM, trade_id=rows[0].trade_id, lots_passed=5)
 
