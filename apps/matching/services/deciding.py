@@ -74,6 +74,8 @@ def approve(
     if int(taken * candidate.row.scale) > candidate.row.demand:
         raise _no_demand(own)
     assessment = assessing.judge(actor=actor, **_deal(match, taken))
+    if assessing.is_of_other(assessment, own):
+        return refuse(problems.CounterpartNotReady())
     if assessment.status in (Verdict.FAIL, Verdict.REVIEW):
         return refuse(assessing.Blocked(reasons=assessing.own_reasons(assessment, own)))
     match.reservation_id = _reserve(match, actor, own, taken).pk
@@ -211,12 +213,14 @@ def _counterpart_hidden(own: str) -> Iterator[None]:
 
 
 def _tell(match: Match, side: str, quantity: Decimal) -> None:
+    """Tell both sides; what the buyer chose they read once it is agreed, and what was proposed before that."""
+    complete = match.status == _Status.APPROVED
     emit(
         events.MatchApproved(
             **head(match),
             side=side,
-            complete=match.status == _Status.APPROVED,
-            quantity=measured(match, quantity),
+            complete=complete,
+            quantity=measured(match, quantity if complete else match.proposed_quantity),
             reservation_id=match.reservation_id,
         )
     )

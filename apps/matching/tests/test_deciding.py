@@ -48,6 +48,7 @@ def test_both_sides_approve_and_the_stock_is_reserved(cotton, emitted):
     assert (offer.available_quantity, offer.reserved_quantity) == (40, 60)
     told = [event.payload for event in emitted("match.approved")]
     assert [(each["side"], each["complete"]) for each in told] == [("SELLER", False), ("BUYER", True)]
+    assert [each["quantity"]["value"] for each in told] == ["100.000", "60.000"]
     assert RiskAssessment.objects.filter(match_id=match.pk, subject_type="TRADE").count() == 1
     for actor in (cotton.seller, cotton.buyer):
         with pytest.raises(problems.AlreadyDecided):
@@ -148,8 +149,9 @@ def test_a_side_that_lacks_something_learns_it_and_the_other_only_that_it_is_not
         type(buyer.credit.limits.get()).objects.update(amount=300_000)
     approve(match, world.user("BUYER", of=buyer))
     refused = approve(match, cotton.seller)
-    assert refused.problem.code == "risk.blocked"
-    assert refused.problem.members.get("reasons") == []
+    assert refused.problem.code == "matching.counterpart_not_ready"
+    assert not refused.problem.members
+    assert RiskAssessment.objects.get(match_id=match.pk).status == "FAIL"
 
 
 def test_the_last_bales_go_to_one_of_two_matches(cotton, world):
