@@ -189,8 +189,9 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
         states=run.states, staff=run.by_staff, by_offer=by_offer,
     )  # fmt: skip
     found = pairs.find(scope, rules)
+    candidates = scored(found.rows, rules)
     choice = choose(
-        scored(found.rows, rules), by_offer=by_offer, min_score=min_score,
+        candidates, by_offer=by_offer, min_score=min_score,
         refused=lambda candidates: _refused(candidates, by_offer=by_offer),
     )  # fmt: skip
     run.pool, run.rejected, run.dropped, run.kept = (
@@ -199,7 +200,9 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
         choice.dropped,
         len(choice.kept),
     )
-    run.few, run.rule_set_id = found.few, rules[subject.commodity_id].id
+    few = _are_few(candidates, choice.kept, by_offer=by_offer)
+    run.few = sorted([*found.few, *([pairs.DROPPED] if few else [])])
+    run.rule_set_id = rules[subject.commodity_id].id
     run.save()
     stored = _store(run, actor, choice.kept, choice.passing)
     if by_offer:
@@ -217,6 +220,14 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
         )
     )
     return RunResult(run, stored)
+
+
+def _are_few(candidates: Iterable[Candidate], kept: Iterable[Candidate], *, by_offer: bool) -> bool:
+    """Whether those that were dropped are of fewer partners than may be counted."""
+    left = {candidate.key for candidate in kept}
+    dropped = [candidate.row for candidate in candidates if candidate.key not in left]
+    partners = {row.buyer_partner_id if by_offer else row.seller_partner_id for row in dropped}
+    return 0 < len(partners) < pairs.FEW_PARTNERS
 
 
 def _assess(subject: Any) -> None:

@@ -88,6 +88,13 @@ def _fails(cotton: Cotton, want: Any, offer: Any) -> None:
         RiskStatus.objects.filter(requirement=want).update(status="REVIEW")
 
 
+def _other_shape(cotton: Cotton, want: Any, offer: Any) -> None:
+    cotton.run(want)  # makes the profiles
+    (wanted,) = WantProfile.objects.get().bands
+    with unguarded_writes():
+        OfferProfile.objects.update(quality={wanted["key"]: {"lo": 1, "hi": 1, "v": True}})
+
+
 REJECTED: list[tuple[str, dict[str, Any], dict[str, Any], Callable[..., None] | None]] = [
     ("partner", {}, {}, _cluster),
     ("partner", {}, {}, _block),
@@ -104,6 +111,7 @@ REJECTED: list[tuple[str, dict[str, Any], dict[str, Any], Callable[..., None] | 
     ("quality", {}, {"quality": {**GOOD, "staple_length": "28.4"}}, None),
     ("quality", {}, {"quality": {key: value for key, value in GOOD.items() if key != "trash"}}, None),
     ("quality", {"bands": [band("colour_grade", accepted_codes=["31-3"])]}, {}, None),
+    ("quality", {"bands": [band("colour_grade", accepted_codes=["31-3"])]}, {}, _other_shape),
     ("price", {}, {"unit_price": Decimal(54_050)}, None),
     ("price", {}, {"unit_price": Decimal(53_500), "currency": "USD"}, None),
     ("risk", {}, {}, _fails),
