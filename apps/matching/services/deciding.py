@@ -127,9 +127,10 @@ def _unchanged(match: Match) -> Candidate:
     """The pair as it is now, its listings locked. Raises Stale where its facts are others than those matched."""
     want = Requirement.objects.filter(pk=match.requirement_id)
     offer = Availability.objects.filter(pk=match.availability_id)
-    goods = list(want.locked().values_list("commodity_id", flat=True))
-    goods += list(offer.locked().values_list("commodity_id", flat=True))
-    rules = profiles.refresh_for(set(goods), offers=offer, wants=want)
+    goods = [*want.values_list("commodity_id", flat=True), *offer.values_list("commodity_id", flat=True)]
+    rules = profiles.refresh_for(set(goods), offers=offer, wants=want)  # before the locks, as runs do
+    list(want.locked().values_list("pk"))
+    list(offer.locked().values_list("pk"))
     scope = pairs.Scope(wants=[match.requirement_id], offers=[match.availability_id])
     found = scored(pairs.find(scope, rules).rows, rules)
     if not found or found[0].digest != match.inputs_digest:
@@ -305,7 +306,7 @@ def end_for_listing(
         if requirement_id
         else rows.filter(availability=availability_id)
     )
-    ended = list(rows.locked().order_by("availability_id", "pk"))
+    ended = list(rows.locked().order_by("pk"))
     for match in ended:
         match.status = status
         match.save()
@@ -315,6 +316,6 @@ def end_for_listing(
             if expired
             else events.MatchSuperseded(**head(match), successor_id=None)
         )
-    for match in ended:
+    for match in sorted(ended, key=lambda row: row.availability_id):
         conceal(match, actor)
     return len(ended)

@@ -197,6 +197,28 @@ def test_an_edit_supersedes_and_a_pair_that_no_longer_passes_has_no_successor(co
     assert not Disclosure.objects.live(clock.now()).exists()
 
 
+def test_a_listing_edited_while_a_run_judges_is_left_to_its_own_mark(cotton, monkeypatch):
+    """Nor is a match touched that another run stores meanwhile."""
+    match, passed = cotton.match(), runs.scored
+    wants = [match.requirement]
+
+    def edited_meanwhile(rows, rules):
+        found = passed(rows, rules)
+        put(wants[0], urgency="URGENT")
+        if len(wants) == 1:  # once, for the offer
+            wants[:0] = [cotton.want(buyer=cotton.world.user("BUYER"))]
+            cotton.run(wants[0])
+        return found
+
+    put(match.requirement, ceiling_price=Decimal(50_000))
+    monkeypatch.setattr(runs, "scored", edited_meanwhile)
+    run = cotton.run(match.availability).run
+    assert (run.rejected, run.superseded, again(match).status) == ({"price": 1}, 0, _Status.PROPOSED)
+    monkeypatch.setattr(runs, "scored", passed)
+    assert cotton.run(match.availability).run.superseded == 1
+    assert Match.objects.live().get().requirement_id == wants[0].pk
+
+
 def test_inputs_of_a_match_never_change(cotton):
     from django.db import InternalError, transaction
     from django.db.utils import IntegrityError
