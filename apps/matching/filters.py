@@ -63,13 +63,13 @@ class MatchFilters(django_filters.FilterSet):  # type: ignore[misc]
         return own | rows.filter(run__availability__seller_partner_id=self._partner_id)
 
 
-def id_in(values: Any, name: str) -> UUID | None:
-    """An id among query parameters or members of a body; None where it is missing. Raises Invalid."""
+def id_in(values: Any, name: str, *, of: str = "/query") -> UUID | None:
+    """An id among query parameters or, with ``of`` empty, members of a body; None where missing. Raises Invalid."""
     text = values.get(name) if hasattr(values, "get") else None
     try:
         return None if text is None else UUID(str(text))
     except ValueError:
-        raise invalid([FieldError(f"/query/{name}", "format", "Send a UUID.")]) from None
+        raise invalid([FieldError(f"{of}/{name}", "format", "Send a UUID.")]) from None
 
 
 def sample_of(request: Request) -> int:

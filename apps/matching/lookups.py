@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from apps.availability.models import Availability
 from apps.matching.engine.scoring import MICRO
-from apps.matching.models import MatchRun, OfferProfile, RuleSet, WantProfile
+from apps.matching.models import Match, MatchRun, OfferProfile, RuleSet, WantProfile
 from apps.matching.services import pairs, rule_sets
 from apps.matching.services.candidates import choose, scored
 from apps.matching.services.pairs import HIDDEN, NOT_ELIGIBLE
@@ -49,6 +49,8 @@ def explained_pair(actor: Actor, subject: Any, other: Any) -> dict[str, Any]:
     staff = actor.is_staff or actor.is_system
     reason = pairs.reason_against(want.pk, offer.pk, rules, staff=staff)
     hidden = HIDDEN | ({"price"} if by_offer else set())
+    if by_offer and not Match.objects.live().filter(requirement=want, availability=offer).exists():
+        hidden |= {""}  # what passes the filters keeps below the ceiling
     return {
         "requirement_id": str(want.pk),
         "availability_id": str(offer.pk),

@@ -9,7 +9,7 @@ from rest_framework.serializers import SerializerMethodField
 from apps.commodities.models.commodities import Commodity
 from apps.matching.engine.body import DEFAULT, RuleBody
 from apps.matching.models import Allocation, Match, MatchRun, RuleSet, Side
-from apps.matching.services.pairs import HIDDEN, NOT_ELIGIBLE
+from apps.matching.services.pairs import DROPPED, HIDDEN, NOT_ELIGIBLE, POOL
 from apps.partners.models import Partner
 from apps.partners.pseudonyms import pseudonym_of_side
 from erp.api import fields
@@ -432,12 +432,14 @@ def counts_for(run: MatchRun, actor: Any) -> dict[str, str]:
     """How many pairs failed each filter first: exact for staff, in bands and without what tells of others."""
     if not _is_partner(actor):
         return {name: str(number) for name, number in run.rejected.items()}
-    hidden = HIDDEN | ({"price"} if run.availability_id is not None else set())
+    by_offer = run.availability_id is not None
+    hidden = HIDDEN | ({"price"} if by_offer else set())
     shown = {name: banded(n, few=name in run.few) for name, n in run.rejected.items() if name not in hidden}
-    others = [name for name in run.rejected if name in hidden]
+    others = {name: number for name, number in run.rejected.items() if name in hidden}
+    if by_offer and run.dropped:  # a score falls as the price rises, so where it was too low isn't told
+        others[DROPPED] = sum(run.dropped.values())
     if others:
-        total = sum(run.rejected[name] for name in others)
-        shown[NOT_ELIGIBLE] = banded(total, few=all(name in run.few for name in others))
+        shown[NOT_ELIGIBLE] = banded(sum(others.values()), few=all(name in run.few for name in others))
     return shown
 
 
@@ -468,16 +470,19 @@ class MatchRunOutput(Output):
 
     def get_pool(self, row: MatchRun) -> str:
         """Live listings of suitable goods; for partners in bands."""
-        return banded(row.pool) if _is_partner(self.context["actor"]) else str(row.pool)
+        return banded(row.pool, few=POOL in row.few) if _is_partner(self.context["actor"]) else str(row.pool)
 
     def get_rejected(self, row: MatchRun) -> dict[str, str]:
         """How many failed each filter first; for partners in bands."""
         return counts_for(row, self.context["actor"])
 
     def get_dropped(self, row: MatchRun) -> dict[str, str]:
-        """How many were left out after scoring, and why; for partners in bands."""
-        exact = not _is_partner(self.context["actor"])
-        return {name: str(number) if exact else banded(number) for name, number in row.dropped.items()}
+        """How many were left out after scoring, and why; for buyers in bands, for sellers among those not eligible."""
+        if not _is_partner(self.context["actor"]):
+            return {name: str(number) for name, number in row.dropped.items()}
+        if row.availability_id is not None:
+            return {}
+        return {name: banded(number, few=DROPPED in row.few) for name, number in row.dropped.items()}
 
 
 class RunResultOutput(LookupOutput):

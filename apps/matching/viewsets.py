@@ -159,8 +159,8 @@ class MatchingAvailabilityViewSet(_ListingViewSet):
 
 def _scope(request: Request) -> RuleSet:
     """The current rules of the scope that the request names, by body or query; built-in ones where there is none."""
-    named = request.data if request.method == "PUT" else request.query_params
-    return rule_sets.scope_of(id_in(named, "commodity_id"))
+    named, of = (request.data, "") if request.method == "PUT" else (request.query_params, "/query")
+    return rule_sets.scope_of(id_in(named, "commodity_id", of=of))
 
 
 class MatchRulesViewSet(ViewSet):

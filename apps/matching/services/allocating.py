@@ -1,10 +1,12 @@
 """Division of contested stock among the live matches of an offer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
+
+from django.db.models import Q
 
 from apps.availability.models import Availability
 from apps.availability.services.listing import measured
@@ -27,15 +29,19 @@ def allocate(
     offer: Availability,
     rules: Rules,
     demand: Mapping[UUID, int],
+    locked: Collection[UUID],
     given: dict[UUID, Fraction] | None = None,
 ) -> Allocation | None:
     """Divide the offer's open stock where its live matches want more than there is; None where nothing is divided anew.
 
     ``demand``: open demand of requirements in the offer's steps; ``given``: kilograms that requirements were given of
-    other offers, which this adds to. Public offers go to whoever comes first.
+    other offers, which this adds to; ``locked``: matches that the caller has locked, before any offer. Public offers
+    go to whoever comes first.
     """
-    offer = Availability.objects.select_related("commodity", "payment_term", "pricing_unit").get(pk=offer.pk)
-    rows = list(offer.matches.proposed().unprotected().select_related("requirement"))
+    offers = Availability.objects.select_related("commodity", "payment_term", "pricing_unit")
+    offer = offers.locked().get(pk=offer.pk)
+    proposed = offer.matches.proposed().unprotected().select_related("requirement")
+    rows = list(proposed.filter(Q(pk__in=locked) | Q(run=run)))
     counted = offer.commodity.is_counted_in(offer.unit)
     step = Decimal(1) if counted else STEP
     stock = int(offer.available_quantity / step)
@@ -76,6 +82,14 @@ def allocate(
     AllocationPart.objects.bulk_create(parts)
     emit(events.StockAllocated(allocation_id=allocation.pk, availability_id=offer.pk, parts=told))
     return allocation
+
+
+def lock(offer_ids: Collection[UUID]) -> set[UUID]:
+    """Lock the proposed matches of offers, and then the offers, each by id. Returns ids of the matches."""
+    rows = Match.objects.proposed().filter(availability__in=offer_ids).locked().order_by("pk")
+    locked = set(rows.values_list("pk", flat=True))
+    list(Availability.objects.filter(pk__in=offer_ids).locked().order_by("pk").values_list("pk"))
+    return locked
 
 
 def recomputed(allocation: Allocation) -> list[Decimal]:

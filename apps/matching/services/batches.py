@@ -115,8 +115,10 @@ def match_row(run: MatchRun, want_id: UUID, actor: Actor) -> bool:
 
 
 def lock_wants(keys: Iterable[UUID]) -> None:
-    """Lock the requirements of a chunk before any offer."""
-    list(Requirement.objects.filter(pk__in=list(keys)).locked().order_by("pk").values_list("pk"))
+    """Lock the live matches of the requirements of a chunk and then these, before any offer."""
+    wants = list(keys)
+    list(Match.objects.live().filter(requirement__in=wants).locked().order_by("pk").values_list("pk"))
+    list(Requirement.objects.filter(pk__in=wants).locked().order_by("pk").values_list("pk"))
 
 
 @service(
@@ -183,9 +185,9 @@ def _allocate(run: MatchRun) -> None:
         wanted[row.availability_id] += row.proposed_quantity
     rules = {run.commodity_id: active_rule(run.commodity_id)}
     given: dict[UUID, Fraction] = {}
-    for offer in best.values():
-        if wanted[offer.pk] <= offer.available_quantity:
-            continue
+    contested = [offer for offer in best.values() if wanted[offer.pk] > offer.available_quantity]
+    locked = allocating.lock([offer.pk for offer in contested])
+    for offer in contested:
         found = pairs.find(pairs.Scope(offers=[offer.pk], by_offer=True, staff=run.by_staff), rules)
         demand = {each.requirement_id: each.demand for each in found.rows}
-        allocating.allocate(run, offer, rules[run.commodity_id], demand, given)
+        allocating.allocate(run, offer, rules[run.commodity_id], demand, locked, given)

@@ -367,10 +367,15 @@ def choose(
             good.append(candidate)
     single = list(_without_duplicates(good))
     dropped[DUPLICATE] = len(good) - len(single)
-    away = refused(single)
-    dropped.update(away.values())
-    left = [candidate for candidate in single if candidate.key not in away]
-    dropped[CUT] = max(len(left) - MOST_KEPT, 0)
+    left: list[Candidate] = []
+    asked = 0
+    while asked < len(single) and len(left) < MOST_KEPT:  # stored matches are read for no more than needed
+        some = single[asked : asked + 2 * MOST_KEPT]
+        away = refused(some)
+        dropped.update(away.values())
+        left += [candidate for candidate in some if candidate.key not in away]
+        asked += len(some)
+    dropped[CUT] = max(len(left) - MOST_KEPT, 0) + len(single) - asked
     return Choice(left[:MOST_KEPT], passing, {name: number for name, number in dropped.items() if number})
 
 

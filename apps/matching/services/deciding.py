@@ -74,6 +74,8 @@ def approve(
     if int(taken * candidate.row.scale) > candidate.row.demand:
         raise _no_demand(own)
     assessment = assessing.judge(actor=actor, **_deal(match, taken))
+    if assessing.is_of_other(assessment, own):
+        return refuse(problems.CounterpartNotReady())
     if assessment.status in (Verdict.FAIL, Verdict.REVIEW):
         return refuse(assessing.Blocked(reasons=assessing.own_reasons(assessment, own)))
     match.reservation_id = _reserve(match, actor, own, taken).pk
@@ -125,9 +127,10 @@ def _unchanged(match: Match) -> Candidate:
     """The pair as it is now, its listings locked. Raises Stale where its facts are others than those matched."""
     want = Requirement.objects.filter(pk=match.requirement_id)
     offer = Availability.objects.filter(pk=match.availability_id)
-    goods = list(want.locked().values_list("commodity_id", flat=True))
-    goods += list(offer.locked().values_list("commodity_id", flat=True))
-    rules = profiles.refresh_for(set(goods), offers=offer, wants=want)
+    goods = [*want.values_list("commodity_id", flat=True), *offer.values_list("commodity_id", flat=True)]
+    rules = profiles.refresh_for(set(goods), offers=offer, wants=want)  # before the locks, as runs do
+    list(want.locked().values_list("pk"))
+    list(offer.locked().values_list("pk"))
     scope = pairs.Scope(wants=[match.requirement_id], offers=[match.availability_id])
     found = scored(pairs.find(scope, rules).rows, rules)
     if not found or found[0].digest != match.inputs_digest:
@@ -211,12 +214,14 @@ def _counterpart_hidden(own: str) -> Iterator[None]:
 
 
 def _tell(match: Match, side: str, quantity: Decimal) -> None:
+    """Tell both sides; what the buyer chose they read once it is agreed, and what was proposed before that."""
+    complete = match.status == _Status.APPROVED
     emit(
         events.MatchApproved(
             **head(match),
             side=side,
-            complete=match.status == _Status.APPROVED,
-            quantity=measured(match, quantity),
+            complete=complete,
+            quantity=measured(match, quantity if complete else match.proposed_quantity),
             reservation_id=match.reservation_id,
         )
     )
@@ -301,7 +306,7 @@ def end_for_listing(
         if requirement_id
         else rows.filter(availability=availability_id)
     )
-    ended = list(rows.locked().order_by("availability_id", "pk"))
+    ended = list(rows.locked().order_by("pk"))
     for match in ended:
         match.status = status
         match.save()
@@ -311,6 +316,6 @@ def end_for_listing(
             if expired
             else events.MatchSuperseded(**head(match), successor_id=None)
         )
-    for match in ended:
+    for match in sorted(ended, key=lambda row: row.availability_id):
         conceal(match, actor)
     return len(ended)

@@ -18,6 +18,7 @@ from erp import clock
 
 HIDDEN: Final = frozenset({"partner", "visibility", "route", "risk"})  # filters that tell of the other side
 NOT_ELIGIBLE: Final = "not_eligible"  # what partners read instead
+POOL, DROPPED = "pool", "dropped"  # beside the filters, what few partners may make up
 FEW_PARTNERS: Final = 3
 EARTH_M: Final = 6_371_008.8
 METRES_PER_DEGREE: Final = 111_194.0  # of latitude, a little less than there are
@@ -237,10 +238,10 @@ judged AS MATERIALIZED (
                 key text, code text, required boolean, is_code boolean, min bigint, max bigint, codes jsonb),
                 LATERAL (SELECT s.quality -> b.key AS found) v
             WHERE (v.found IS NULL AND (b.required OR b.code = ANY(s.must_have)))
-                OR (b.required AND NOT CASE
+                OR (b.required AND NOT coalesce(CASE
                     WHEN b.is_code THEN b.codes = '[]' OR (v.found -> 'c') <@ b.codes
                     ELSE ((v.found -> 'lo')::bigint >= b.min OR b.min IS NULL)
-                        AND ((v.found -> 'hi')::bigint <= b.max OR b.max IS NULL) END)
+                        AND ((v.found -> 'hi')::bigint <= b.max OR b.max IS NULL) END, false))
         ) THEN 'quality'
         WHEN s.price_problem <> '' OR s.want_price_problem <> '' THEN 'price'
         WHEN s.quoted_kg IS NOT NULL AND (s.freight_kg IS NULL OR s.capped_kg > s.ceiling_kg) THEN 'price'
@@ -272,11 +273,11 @@ judged AS MATERIALIZED (
 ),
 counted AS (
     SELECT jsonb_object_agg(c.failed, jsonb_build_array(c.number, c.partners)) AS counts FROM (
-        SELECT x.failed, count(*) AS number,
+        SELECT coalesce(x.failed, 'pool') AS failed, count(*) AS number,
             greatest(count(DISTINCT x.buyer_partner_id), count(DISTINCT x.seller_partner_id)) AS partners FROM (
             SELECT failed, buyer_partner_id, seller_partner_id FROM early WHERE failed IS NOT NULL
             UNION ALL SELECT coalesce(failed_late, ''), buyer_partner_id, seller_partner_id FROM judged
-        ) x GROUP BY x.failed
+        ) x GROUP BY GROUPING SETS ((x.failed), ())
     ) c
 )
 """
@@ -327,7 +328,9 @@ class Found:
 
     pool: int
     rejected: dict[str, int]
-    few: list[str]  # filters that pairs of fewer than three partners failed
+    few: list[
+        str
+    ]  # filters that pairs of fewer than three partners failed, and whether the pool is of so few
     rows: list[Any]
 
 
@@ -376,10 +379,11 @@ def find(scope: Scope, rules: Mapping[UUID, Rules]) -> Found:
         names = [column.name for column in cursor.description][1:]
         rows = cursor.fetchall()
     counts = json.loads(rows[0][0] or "{}") if rows else {}
-    rejected = {name: number for name, (number, _) in counts.items() if name}
+    pool = counts.get(POOL, [0, 0])[0]
+    rejected = {name: number for name, (number, _) in counts.items() if name not in ("", POOL)}
     few = sorted(name for name, (_, partners) in counts.items() if name and partners < FEW_PARTNERS)
     found = [Row(dict(zip(names, row[1:], strict=True))) for row in rows if row[1] is not None]
-    return Found(sum(number for number, _ in counts.values()), rejected, few, found)
+    return Found(pool, rejected, few, found)
 
 
 class Row:

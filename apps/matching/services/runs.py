@@ -103,6 +103,7 @@ def match_subject(
         kind, actor, requirement=requirement, availability=availability, batch=batch, states=list(states),
         cause_event_id=cause_event_id,
     )  # fmt: skip
+    run.by_staff = run.by_staff or (batch is not None and batch.by_staff)
     return _run(run, actor).run
 
 
@@ -175,6 +176,7 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
     began = time.monotonic()
     subject: Any = run.requirement or run.availability
     by_offer = run.availability_id is not None
+    locked = set(_live_of(run).locked().order_by("pk").values_list("pk", flat=True))
     _assess(subject)
     goods = [subject.commodity_id, *([] if by_offer else subject.substitute_ids)]
     if by_offer:
@@ -184,13 +186,15 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
         rules = profiles.refresh_for(goods, offers=Availability.objects.filter(pk=subject.pk), wants=wants)
     else:
         rules = profiles.refresh_for(goods, wants=Requirement.objects.filter(pk=subject.pk))
+    before = {key: row for key, row in _by_pair(_live_of(run)).items() if row.pk in locked}
     scope = pairs.Scope(
         wants=[] if by_offer else [subject.pk], offers=[subject.pk] if by_offer else [],
         states=run.states, staff=run.by_staff, by_offer=by_offer,
     )  # fmt: skip
     found = pairs.find(scope, rules)
+    candidates = scored(found.rows, rules)
     choice = choose(
-        scored(found.rows, rules), by_offer=by_offer, min_score=min_score,
+        candidates, by_offer=by_offer, min_score=min_score,
         refused=lambda candidates: _refused(candidates, by_offer=by_offer),
     )  # fmt: skip
     run.pool, run.rejected, run.dropped, run.kept = (
@@ -199,12 +203,14 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
         choice.dropped,
         len(choice.kept),
     )
-    run.few, run.rule_set_id = found.few, rules[subject.commodity_id].id
+    few = _are_few(candidates, choice.kept, by_offer=by_offer)
+    run.few = sorted([*found.few, *([pairs.DROPPED] if few else [])])
+    run.rule_set_id = rules[subject.commodity_id].id
     run.save()
-    stored = _store(run, actor, choice.kept, choice.passing)
+    stored = _store(run, actor, choice.kept, choice.passing, before)
     if by_offer:
         demand = {key[0]: candidate.row.demand for key, candidate in choice.passing.items()}
-        allocating.allocate(run, subject, rules[subject.commodity_id], demand)
+        allocating.allocate(run, subject, rules[subject.commodity_id], demand, locked)
     run.duration_ms = int((time.monotonic() - began) * 1000)
     run.save()
     emit(
@@ -217,6 +223,14 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
         )
     )
     return RunResult(run, stored)
+
+
+def _are_few(candidates: Iterable[Candidate], kept: Iterable[Candidate], *, by_offer: bool) -> bool:
+    """Whether those that were dropped are of fewer partners than may be counted."""
+    left = {candidate.key for candidate in kept}
+    dropped = [candidate.row for candidate in candidates if candidate.key not in left]
+    partners = {row.buyer_partner_id if by_offer else row.seller_partner_id for row in dropped}
+    return 0 < len(partners) < pairs.FEW_PARTNERS
 
 
 def _assess(subject: Any) -> None:
@@ -247,24 +261,27 @@ def _cooling(known: Mapping[tuple[UUID, UUID], Candidate], by_offer: bool) -> di
     """A rejected pair returns with another digest only, and after its cool-down; unless it is live."""
     rows = _of_pairs(known, by_offer=by_offer)
     live = set(rows.live().values_list("requirement_id", "availability_id"))
-    rejected = rows.filter(status=_Status.REJECTED).order_by("updated_at")
+    rejected = rows.filter(status=_Status.REJECTED).order_by(
+        "requirement_id", "availability_id", "-updated_at"
+    )
     away: dict[tuple[UUID, UUID], str] = {}
-    for row in rejected.only("requirement_id", "availability_id", "inputs_digest", "updated_at"):
+    columns = ("requirement_id", "availability_id", "inputs_digest", "updated_at")
+    for row in rejected.distinct("requirement_id", "availability_id").only(*columns):
         key = row.requirement_id, row.availability_id
         candidate = known.get(key)
         if candidate is not None and key not in live:
             again = row.updated_at + timedelta(hours=candidate.rules.body.cooldown_hours)
             if row.inputs_digest == candidate.digest or again > clock.now():
                 away[key] = COOLDOWN
-            else:
-                away.pop(key, None)
     return away
 
 
 def _outranked(known: Mapping[tuple[UUID, UUID], Candidate]) -> dict[tuple[UUID, UUID], str]:
     """Pairs of an offer whose parcel another listing of the seller offers better, by the requirement's live matches."""
-    buckets = {candidate.bucket for candidate in known.values()}
-    wants = {want for want, _ in known}
+    listed: dict[tuple[UUID, str], list[Candidate]] = {}
+    for candidate in known.values():
+        listed.setdefault((candidate.key[0], candidate.bucket), []).append(candidate)
+    wants, buckets = ({parts[place] for parts in listed} for place in (0, 1))
     rows = (
         Match.objects.live()
         .filter(bucket__in=buckets, requirement_id__in=wants)
@@ -272,12 +289,9 @@ def _outranked(known: Mapping[tuple[UUID, UUID], Candidate]) -> dict[tuple[UUID,
     )
     away = {}
     for row in rows:
-        for key, candidate in known.items():
-            if (
-                key[0] != row.requirement_id
-                or key[1] == row.availability_id
-                or candidate.bucket != row.bucket
-            ):
+        for candidate in listed.get((row.requirement_id, row.bucket), ()):
+            key = candidate.key
+            if key[1] == row.availability_id:
                 continue
             landed = None if row.landed is None else int(row.landed / PRICE)
             take = int(row.proposed_quantity * candidate.row.scale)
@@ -300,22 +314,25 @@ def _store(
     actor: Actor,
     kept: Sequence[Candidate],
     passing: Mapping[tuple[UUID, UUID], Candidate],
+    before: Mapping[tuple[UUID, UUID], Match],
 ) -> list[Match]:
-    """Compare with the live matches under the requirements' locks: end what no longer holds, store what is new.
+    """Compare with the live matches that the run has locked: end what no longer holds, store what is new.
 
-    Requirements are locked first, then offers, each by id. A listing that changed since it was read is left to the run
-    that its change has asked for.
+    Locks: live matches (when the run begins), requirements, offers, each by id. A match that another run stored
+    meanwhile, and a listing that changed since it was read, are left to the run that the change has asked for.
     """
-    live = {(row.requirement_id, row.availability_id): row for row in _live_of(run)}
-    if _changes(run, live, kept, passing):
-        locked = {key[0] for key in (*live, *(candidate.key for candidate in kept))}
+    if _changes(run, before, kept, passing):
+        locked = {key[0] for key in (*before, *(candidate.key for candidate in kept))}
         versions = dict(
             Requirement.objects.filter(pk__in=locked).locked().order_by("pk").values_list("pk", "version")
         )
-        live = {(row.requirement_id, row.availability_id): row for row in _live_of(run)}
-        _write(run, actor, live, kept, passing, versions)
-        live = {(row.requirement_id, row.availability_id): row for row in _live_of(run)}
+        _write(run, actor, before, kept, passing, versions)
+    live = _by_pair(_live_of(run))
     return [live[candidate.key] for candidate in kept if candidate.key in live]
+
+
+def _by_pair(rows: Iterable[Match]) -> dict[tuple[UUID, UUID], Match]:
+    return {(row.requirement_id, row.availability_id): row for row in rows}
 
 
 def _live_of(run: MatchRun) -> Any:
@@ -348,14 +365,15 @@ def _stores(run: MatchRun) -> bool:
 def _write(
     run: MatchRun,
     actor: Actor,
-    live: Mapping[tuple[UUID, UUID], Match],
+    before: Mapping[tuple[UUID, UUID], Match],
     kept: Sequence[Candidate],
     passing: Mapping[tuple[UUID, UUID], Candidate],
     want_versions: Mapping[UUID, int],
 ) -> None:
-    keys = {key[1] for key in live} | {candidate.key[1] for candidate in kept}
+    keys = {key[1] for key in before} | {candidate.key[1] for candidate in kept}
     touched = Availability.objects.filter(pk__in=keys).locked().order_by("pk").select_related("match_profile")
     listings = {offer.pk: offer for offer in touched}
+    live = _by_pair(_live_of(run))
     protected = {row.pk for row in live.values()} - set(
         Match.objects.filter(pk__in=[row.pk for row in live.values()])
         .unprotected()
@@ -363,8 +381,8 @@ def _write(
     )
     wanted = {each.key: each for each in kept} if _stores(run) else {}
     for key in sorted({*live, *wanted}, key=lambda pair: (pair[1], pair[0])):
-        old, candidate = live.get(key), wanted.get(key)
-        if old is not None and (old.status != _Status.PROPOSED or old.pk in protected):
+        old, candidate, seen = live.get(key), wanted.get(key), before.get(key)
+        if old is not None and (seen is None or old.status != _Status.PROPOSED or old.pk in protected):
             continue
         offer = listings[key[1]]
         if candidate is not None:
@@ -375,17 +393,20 @@ def _write(
                 continue
             if old is None or old.inputs_digest != candidate.digest:
                 _find(run, actor, candidate, offer, old)
-        elif old is not None and key not in passing and _is_judged(offer, old.requirement, want_versions):
+        elif old is not None and seen is not None and key not in passing and _is_judged(offer, old, seen):
             _supersede(run, actor, old, None)
 
 
-def _is_judged(offer: Any, want: Requirement, want_versions: Mapping[UUID, int]) -> bool:
+def _is_judged(offer: Any, match: Match, seen: Match) -> bool:
     """Whether the filters saw the listings as they are now, or one of them is no longer live."""
+    want = match.requirement
     if not (_is_live(offer) and _is_live(want)):
         return True
-    seen = getattr(offer, "match_profile", None)
+    profile, versions = getattr(offer, "match_profile", None), (want.version, offer.version)
     return (
-        seen is not None and seen.listing_version == offer.version and want.version == want_versions[want.pk]
+        profile is not None
+        and profile.listing_version == offer.version
+        and versions == (seen.requirement.version, seen.availability.version)
     )
 
 

@@ -5,6 +5,8 @@ from decimal import Decimal
 from uuid import uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.availability.models import Disclosure, Reservation
 from apps.availability.services import stock
@@ -48,6 +50,7 @@ def test_both_sides_approve_and_the_stock_is_reserved(cotton, emitted):
     assert (offer.available_quantity, offer.reserved_quantity) == (40, 60)
     told = [event.payload for event in emitted("match.approved")]
     assert [(each["side"], each["complete"]) for each in told] == [("SELLER", False), ("BUYER", True)]
+    assert [each["quantity"]["value"] for each in told] == ["100.000", "60.000"]
     assert RiskAssessment.objects.filter(match_id=match.pk, subject_type="TRADE").count() == 1
     for actor in (cotton.seller, cotton.buyer):
         with pytest.raises(problems.AlreadyDecided):
@@ -148,8 +151,9 @@ def test_a_side_that_lacks_something_learns_it_and_the_other_only_that_it_is_not
         type(buyer.credit.limits.get()).objects.update(amount=300_000)
     approve(match, world.user("BUYER", of=buyer))
     refused = approve(match, cotton.seller)
-    assert refused.problem.code == "risk.blocked"
-    assert refused.problem.members.get("reasons") == []
+    assert refused.problem.code == "matching.counterpart_not_ready"
+    assert not refused.problem.members
+    assert RiskAssessment.objects.get(match_id=match.pk).status == "FAIL"
 
 
 def test_the_last_bales_go_to_one_of_two_matches(cotton, world):
@@ -173,6 +177,27 @@ def test_both_sides_at_once_make_one_reservation(cotton):
     assert all(isinstance(each, Match) for each in outcomes), outcomes
     assert again(match).status == _Status.APPROVED
     assert Reservation.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_locks_matches_before_listings_as_an_approval_does(cotton):
+    """Both go through: match, requirement, offer; what the run had judged before it waited isn't written."""
+    match = cotton.match()
+    put(match.availability, unit_price=Decimal(60_000))  # a run supersedes it
+    with CaptureQueriesContext(connection) as asked:
+        cotton.run(match.requirement)
+    sequence = [
+        table
+        for query in asked.captured_queries
+        for table in ("matching_match", "requirement_requirement", "availability_availability")
+        if "FOR NO KEY UPDATE" in query["sql"] and f'FROM "{table}"' in query["sql"]
+    ]
+    assert sequence[0] == "matching_match"
+    assert sequence.index("requirement_requirement") < sequence.index("availability_availability")
+    other = cotton.match(cotton.want(), cotton.offer())
+    outcomes = at_once(*[lambda: approve(other, cotton.buyer), lambda: cotton.run(other.availability)] * 3)
+    faults = {type(each).__name__ for each in outcomes if isinstance(each, Exception)}
+    assert faults <= {"AlreadyDecided", "PreconditionFailed"}, outcomes
 
 
 def test_a_rejected_match_conceals_the_offer_and_releases_its_stock(cotton, world, emitted):

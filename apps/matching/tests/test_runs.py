@@ -88,6 +88,13 @@ def _fails(cotton: Cotton, want: Any, offer: Any) -> None:
         RiskStatus.objects.filter(requirement=want).update(status="REVIEW")
 
 
+def _other_shape(cotton: Cotton, want: Any, offer: Any) -> None:
+    cotton.run(want)  # makes the profiles
+    (wanted,) = WantProfile.objects.get().bands
+    with unguarded_writes():
+        OfferProfile.objects.update(quality={wanted["key"]: {"lo": 1, "hi": 1, "v": True}})
+
+
 REJECTED: list[tuple[str, dict[str, Any], dict[str, Any], Callable[..., None] | None]] = [
     ("partner", {}, {}, _cluster),
     ("partner", {}, {}, _block),
@@ -104,6 +111,7 @@ REJECTED: list[tuple[str, dict[str, Any], dict[str, Any], Callable[..., None] | 
     ("quality", {}, {"quality": {**GOOD, "staple_length": "28.4"}}, None),
     ("quality", {}, {"quality": {key: value for key, value in GOOD.items() if key != "trash"}}, None),
     ("quality", {"bands": [band("colour_grade", accepted_codes=["31-3"])]}, {}, None),
+    ("quality", {"bands": [band("colour_grade", accepted_codes=["31-3"])]}, {}, _other_shape),
     ("price", {}, {"unit_price": Decimal(54_050)}, None),
     ("price", {}, {"unit_price": Decimal(53_500), "currency": "USD"}, None),
     ("risk", {}, {}, _fails),
@@ -187,6 +195,28 @@ def test_an_edit_supersedes_and_a_pair_that_no_longer_passes_has_no_successor(co
     assert emitted("match.superseded")[-1].payload["successor_id"] is None
     assert not Match.objects.live().exists()
     assert not Disclosure.objects.live(clock.now()).exists()
+
+
+def test_a_listing_edited_while_a_run_judges_is_left_to_its_own_mark(cotton, monkeypatch):
+    """Nor is a match touched that another run stores meanwhile."""
+    match, passed = cotton.match(), runs.scored
+    wants = [match.requirement]
+
+    def edited_meanwhile(rows, rules):
+        found = passed(rows, rules)
+        put(wants[0], urgency="URGENT")
+        if len(wants) == 1:  # once, for the offer
+            wants[:0] = [cotton.want(buyer=cotton.world.user("BUYER"))]
+            cotton.run(wants[0])
+        return found
+
+    put(match.requirement, ceiling_price=Decimal(50_000))
+    monkeypatch.setattr(runs, "scored", edited_meanwhile)
+    run = cotton.run(match.availability).run
+    assert (run.rejected, run.superseded, again(match).status) == ({"price": 1}, 0, _Status.PROPOSED)
+    monkeypatch.setattr(runs, "scored", passed)
+    assert cotton.run(match.availability).run.superseded == 1
+    assert Match.objects.live().get().requirement_id == wants[0].pk
 
 
 def test_inputs_of_a_match_never_change(cotton):

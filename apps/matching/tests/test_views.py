@@ -37,7 +37,7 @@ def test_a_seller_reads_bands_days_and_a_label_and_nothing_more_of_the_requireme
     assert wanted["micronaire"] == {"min": "3.7", "max": "4.5", "codes": [], "required": True}
     assert body["breakdown"].keys() == {"parameters"}
     assert body["wanted"]["destination_state_code"] == "33"
-    assert len(body["counterpart_ref"]) == 32
+    assert body["counterpart_ref"].startswith("B-")
     listed = client_for(cotton.seller).read(f"{URL}?requirement_id={match.requirement_id}").json()
     assert listed["results"] == [], "a filter would tell which requirement is behind the match"
 
@@ -137,7 +137,7 @@ def test_find_matches_over_http(cotton, world, client_for):
     assert (Match.objects.count(), MatchRun.objects.count()) == before
 
 
-def test_approval_over_http_needs_the_version_that_was_read(cotton, client_for):
+def test_approval_over_http_needs_the_version_that_was_read(cotton, client_for, emitted):
     """§8.11: stale If-Match 412, missing 428."""
     match = cotton.match()
     buyer, address = client_for(cotton.buyer), f"{URL}/{match.pk}/approve"
@@ -146,6 +146,8 @@ def test_approval_over_http_needs_the_version_that_was_read(cotton, client_for):
     body = {"quantity": {"value": "60", "unit": "BALE"}}
     answer = buyer.write(address, body, if_match=match.version)
     assert (answer.status_code, answer.json()["own_decision"]) == (200, "APPROVED"), answer.content
+    (told,) = emitted("match.approved")
+    assert told.payload["quantity"]["value"] == "100.000", "the seller doesn't read yet what the buyer chose"
     seller = client_for(cotton.seller)
     seen = seller.read(f"{URL}/{match.pk}").json()
     assert (seen["own_decision"], seen["counterpart_decided"], seen["buyer_decision"]) == (None, True, None)
@@ -176,6 +178,26 @@ def test_an_explanation_counts_in_bands_and_says_nothing_of_others(cotton, world
     cotton.run(bad)
     offered = client_for(cotton.seller).read(f"{URL}/availabilities/{bad.pk}/explanation").json()
     assert offered["rejected"] == {"quality": "few"}
+
+
+def test_a_price_tells_a_seller_nothing_of_a_ceiling(cotton, client_for):
+    """§5.9, §8.16: dropped after scoring or above the ceiling is one answer, for a pair too."""
+    want, offer = cotton.want(visibility="PUBLIC"), cotton.offer()
+    match, seller, told = cotton.match(want, offer), client_for(cotton.seller), []
+    address = f"{URL}/availabilities/{offer.pk}/explanation?requirement={want.pk}"
+    assert seller.read(address).json()["pair"]["reason"] == "passes"
+    deciding.reject(again(match), actor=cotton.buyer, reason="PRICE")
+    for price, dropped in ((54_000, {"cooldown": 1}), (54_050, {})):
+        put(offer, unit_price=Decimal(price))
+        run = cotton.run(offer).run
+        assert (run.dropped, run.kept, run.few) == (
+            dropped,
+            0,
+            ["dropped", "pool"] if dropped else ["pool", "price"],
+        )
+        seen = seller.read(address).json()
+        told.append((seen["pool"], seen["rejected"], seen["dropped"], seen["pair"]["reason"]))
+    assert told == [("few", {"not_eligible": "few"}, {}, "not_eligible")] * 2
 
 
 def test_runs_of_others_are_not_seen(cotton, client_for):
