@@ -8,7 +8,7 @@ from uuid import UUID
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.organization.models.identity import Organization
-from apps.risk.models import RiskAssessment, RiskPolicy
+from apps.risk.services import assessing
 from apps.trades import capabilities, events
 from apps.trades.models import Acknowledgement, Amendment, Approval, ApprovalBand, Deadline, Trade
 from apps.trades.services import deadlines, effects, judging, rules
@@ -159,7 +159,7 @@ def acknowledge(
         rules.InvalidState, rules.SnapshotDamaged, rules.ApproverRepeated, rules.OnHold, rules.ReservationNotLive,
         rules.PartnerNotReady, rules.RiskBlocked, *effects.ERRORS, *approvals.DECISION_ERRORS,
     ]),
-    writes_on_refusal=[RiskAssessment, RiskPolicy],
+    writes_on_refusal=assessing.WRITES,
     label="Approve",
 )  # fmt: skip
 def approve(trade: Trade, *, actor: Actor, comment: str = "") -> Trade | Refusal:
