@@ -41,7 +41,8 @@ def gather(
     Raises SnapshotDamaged.
     """
     terms, happened = terms_of(trade), goods_of(trade)
-    keys = _position_keys(terms, happened["dispatches"], as_of, invoice_date)
+    advances = [row.paid_date for row in happened["payments"] if row.kind is f.PaymentKind.ADVANCE]
+    keys = _position_keys(terms, happened["dispatches"], as_of, invoice_date, advances)
     found = positions.find(keys, lock=lock)
     outward = {row.id for row in happened["dispatches"] if row.direction is f.Movement.OUTWARD}
     facts = f.Facts(
@@ -88,7 +89,11 @@ def goods_key(trade: Trade, day: date) -> PositionKey:
 
 
 def _position_keys(
-    terms: t.Terms, dispatches: Iterable[f.Dispatch], as_of: date, invoice_date: date | None
+    terms: t.Terms,
+    dispatches: Iterable[f.Dispatch],
+    as_of: date,
+    invoice_date: date | None,
+    advances: Iterable[date],
 ) -> set[PositionKey]:
     def key(kind: f.RowKind, deductor: t.Party, deductee: t.Party, day: date) -> PositionKey:
         pair = UUID(deductor.partner_id), UUID(deductee.partner_id)
@@ -96,7 +101,7 @@ def _position_keys(
 
     keys: set[PositionKey] = set()
     if is_deducting(terms):
-        days = {row.invoice_date or invoice_date or as_of for row in dispatches} | {as_of}
+        days = {row.invoice_date or invoice_date or as_of for row in dispatches} | {as_of, *advances}
         keys |= {key(f.RowKind.TDS_GOODS, terms.buyer, terms.seller, day) for day in days}
     for row in terms.brokerage if terms.currency == "INR" else ():
         payer = terms.seller if row.side is t.Side.SELLER else terms.buyer

@@ -7,6 +7,9 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID, uuid5
 
+from django.db.models import Q
+
+from apps.approvals.models import ApprovalDecision
 from apps.organization.models import DocumentType, FinancialYear
 from apps.organization.services import series
 from apps.organization.services.rules import (
@@ -23,6 +26,7 @@ from apps.trades.engine import facts as f
 from apps.trades.engine import settlement as s
 from apps.trades.engine import terms as t
 from apps.trades.models import (
+    Acknowledgement,
     Amendment,
     Approval,
     Deadline,
@@ -30,6 +34,7 @@ from apps.trades.models import (
     LedgerEntry,
     Line,
     PositionEntry,
+    QualityResult,
     Settlement,
     Terms,
     Trade,
@@ -147,14 +152,25 @@ def settle(
 
 
 def require_uninvolved(trade: Trade, actor: Actor) -> None:
-    """Raise SelfApproval for who created or approved the trade: nobody settles what they approved."""
+    """Raise SelfApproval for who made, changed, acknowledged, approved or awarded: nobody settles their own."""
     if actor.pk is None:
         return
+    amendments = Amendment.objects.filter(trade=trade)
+    decisions = ApprovalDecision.objects.filter(
+        request__subject_type="trade_amendment", request__subject_id__in=amendments.values("pk")
+    )
+    awards = QualityResult.objects.filter(trade=trade, source=QualityResult.Source.AWARD)
     if (
         trade.created_by_id == actor.pk
         or Approval.objects.filter(trade=trade, created_by_id=actor.pk).exists()
+        or Acknowledgement.objects.filter(trade=trade, created_by_id=actor.pk).exists()
+        or amendments.filter(Q(created_by_id=actor.pk) | Q(decided_by_id=actor.pk)).exists()
+        or decisions.filter(decider_id=actor.pk).exists()
+        or awards.filter(created_by_id=actor.pk).exists()
     ):
-        raise SelfApproval("You created or approved this trade, so another person must settle it.")
+        raise SelfApproval(
+            "You created, changed, acknowledged, approved or awarded in this trade, so another person must settle it."
+        )
 
 
 def require_open_date(trade: Trade, actor: Actor, day: date, pointer: str) -> None:
@@ -321,9 +337,10 @@ def reverse(trade: Trade, actor: Actor) -> Settlement:
     row = current(trade)
     if row is None:
         raise ValueError(f"{trade} is not settled")
-    entries = list(LedgerEntry.objects.filter(settlement=row).order_by("pk"))
-    positions.reverse(PositionEntry.objects.filter(settlement=row), actor)
-    ledger.reverse(ledger.standing(entries), actor)
+    # What an advance that bounced since has left with the invoice goes too: the next settlement counts it anew.
+    undone = Q(settlement=row) | Q(payment__in=trade.payments.exclude(reversed_by=None).values("pk"))
+    positions.reverse(PositionEntry.objects.filter(undone, trade=trade), actor)
+    ledger.reverse(ledger.standing(LedgerEntry.objects.filter(undone, trade=trade).order_by("pk")), actor)
     trade.status, trade.settled_at = Trade.Status.DELIVERED, None
     return row
 

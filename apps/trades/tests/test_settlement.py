@@ -19,6 +19,7 @@ from apps.trades.models import (
     LedgerEntry,
     Line,
     PositionEntry,
+    QualityResult,
     Settlement,
     TaxPosition,
     TaxRule,
@@ -28,6 +29,7 @@ from apps.trades.services import gathering, rules, settlement
 from apps.trades.services import ledger as books
 from apps.trades.tests.cases import ADVANCE, ARRIVED, BALANCE, ORIGIN, TERMS, D, day, party, pay
 from apps.trades.tests.stored import Exchange
+from erp import clock
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, SelfApproval
 from erp.models import Writer, unguarded_writes, writing
@@ -190,6 +192,14 @@ def test_who_approved_or_created_a_trade_does_not_settle_it(exchange, world):
         made.save()
     with pytest.raises(SelfApproval):
         settlement.settle(made, actor=finance, settled_date=DAY)
+    awarded = exchange.trade(facts=replace(ARRIVED, quality=()))
+    with unguarded_writes():
+        QualityResult(
+            trade=awarded, lot=awarded.lots.get(), source="AWARD", sampled_at=clock.now(), tested_at=clock.now(),
+            decision="PASS", created_by=finance,
+        ).save()  # fmt: skip
+    with pytest.raises(SelfApproval):
+        settlement.settle(awarded, actor=finance, settled_date=DAY)
     with pytest.raises(CapabilityMissing):
         settlement.settle(made, actor=world.user("INTERNAL_MANAGER"), settled_date=DAY)
 
