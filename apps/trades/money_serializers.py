@@ -7,7 +7,7 @@ from rest_framework.serializers import SerializerMethodField
 
 from apps.partners.models import Partner
 from apps.trades.engine.facts import PaymentKind
-from apps.trades.lookups import exact
+from apps.trades.lookups import exact, known_inputs
 from apps.trades.models import (
     ApprovalBand,
     LedgerEntry,
@@ -104,13 +104,18 @@ class LineOutput(LookupOutput):
     subject = fields.CharField(help_text="What it is about: a lot, a head of tax, a partner.")
     rule = fields.CharField(help_text="Number of the rule.")
     rule_version = fields.IntegerField()
-    inputs = fields.DictField(help_text="What it was computed from.")
+    inputs = SerializerMethodField(help_text="What it was computed from.")
     unrounded = SerializerMethodField(help_text="Exact value as a fraction.")
     exact = SerializerMethodField(help_text="Exact value to ten decimals.")
     amount = SerializerMethodField(help_text="The figure, rounded once.")
     places = fields.IntegerField(help_text="Decimals of the figure.")
     unit = fields.CharField(help_text="Currency, kg, or price unit.")
     rounding = fields.CharField(help_text="HALF_UP, LARGEST_REMAINDER or EXACT.")
+
+    def get_inputs(self, row: Line) -> dict[str, str]:
+        """What the reader may know of them."""
+        side = row.settlement.trade.side_of(self.context["actor"])
+        return known_inputs(row.name, row.document_key, row.inputs, side)
 
     def get_unrounded(self, row: Line) -> str:
         """Numerator and denominator."""

@@ -8,10 +8,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.trades import capabilities
+from apps.trades import capabilities, lookups
 from apps.trades import money_serializers as serializers
 from apps.trades.models import LedgerEntry, Payment, Settlement, Trade, TradeDocument
-from apps.trades.services import payments, settlement
+from apps.trades.services import payments
 from erp.access import actor_of
 from erp.api.endpoints import endpoint
 from erp.api.routers import address_of
@@ -95,8 +95,11 @@ class SettlementViewSet(RowViewSet):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     @read("trace")
     def trace(self, request: Request, pk: Any = None) -> Response:
-        """Return terms, facts and figures, as ``python -m apps.trades.engine FILE`` recomputes them."""
-        return Response(settlement.export(self.get_object()))
+        """Return terms, facts and figures, as ``python -m apps.trades.engine FILE`` recomputes them.
+
+        A side doesn't see what the other has counted with its broker, so TDS on that brokerage isn't recomputed.
+        """
+        return Response(lookups.known_trace(self.get_object(), actor_of(request)))
 
 
 class DocumentViewSet(ViewSet):

@@ -1,7 +1,7 @@
 """Contract note, settlement statement and notes as PDF: pure, so that the same data gives the same bytes."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -10,7 +10,7 @@ from apps.commodities.differences import Band
 from apps.commodities.exact import rounded
 from apps.trades.engine import report
 from apps.trades.engine.report import day, words
-from apps.trades.engine.settlement import Document, DocumentKind, Settlement
+from apps.trades.engine.settlement import Document, DocumentKind, Line, Settlement
 from apps.trades.engine.terms import Party, Slab, Terms
 from erp import figures, pdf
 
@@ -170,10 +170,20 @@ def _group(paper: pdf.Document, subject: Subject, done: Settlement, key: str, ti
         return
     paper.heading(title)
     rows = [
-        (report.caption(line, subject.names), report.trace(line), report.amount(line, done.totals.currency))
+        (
+            report.caption(line, subject.names),
+            report.trace(_known(line)),
+            report.amount(line, done.totals.currency),
+        )
         for line in lines
     ]
     paper.table(["Amount", "Rule and inputs", "Figure"], rows, widths=[4, 8, 3], numbers=[2])
+
+
+def _known(line: Line) -> Line:
+    """Both sides read a paper, and what one has counted with its broker is not for the other."""
+    is_private = line.name == "tds" and line.document.startswith("BROKERAGE/")
+    return replace(line, inputs={}) if is_private else line
 
 
 def _spelled(amount: Decimal, terms: Terms) -> list[tuple[str, str]]:

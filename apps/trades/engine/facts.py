@@ -236,6 +236,17 @@ class Washout:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Posted:
+    """A document between buyer and seller that was posted by itself: a washout, or an award after a settlement."""
+
+    document: str
+    reason: str
+    debtor: str
+    creditor: str
+    amount: NotNegative
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """``as_of``: the settled date, or the date of a preview. Invoice number and date: for dispatches without their own.
 
@@ -260,6 +271,7 @@ class Facts:
     reverse_charge_unregistered: bool = False
     open_limit: NotNegative = Decimal("1.00")
     washout: Washout | None = None
+    posted: tuple[Posted, ...] = ()
 
 
 def check(terms: Terms, facts: Facts) -> None:

@@ -26,6 +26,8 @@ class Payment(Recorded):
         LC = "LC", "Letter of credit"
         ADJUSTMENT = "ADJUSTMENT"
 
+    own_records = ("payer", "payee")
+
     trade = models.ForeignKey(Trade, models.PROTECT, related_name="payments")
     organization = models.ForeignKey(Organization, models.PROTECT, related_name="+")
     number = models.PositiveIntegerField(help_text="Counts the payments of a trade, in the order recorded.")
@@ -197,6 +199,8 @@ class LedgerEntry(Recorded):
         CARRYING = "CARRYING", "Carrying charge"
         BROKERAGE = "BROKERAGE"
         WASHOUT = "WASHOUT"
+
+    own_records = ("debtor", "creditor")
 
     id = models.BigAutoField(primary_key=True)  # type: ignore[assignment]
     trade = models.ForeignKey(Trade, models.PROTECT, related_name="ledger")

@@ -9,8 +9,9 @@ from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.availability.models import Reservation
 from apps.organization.models.identity import Organization
-from apps.risk.models import RiskAssessment, RiskPolicy
+from apps.risk.models import RiskAssessment
 from apps.risk.models.base import Verdict
+from apps.risk.services import assessing
 from apps.trades import capabilities, events
 from apps.trades.engine import terms as t
 from apps.trades.models import Acknowledgement, Amendment, Approval, ApprovalBand, Deadline, Trade
@@ -183,7 +184,7 @@ def assess(
         rules.InvalidState, rules.SnapshotDamaged, rules.ApproverRepeated, rules.OnHold, rules.ReservationNotLive,
         rules.PartnerNotReady, rules.RiskBlocked, *effects.ERRORS, *approvals.DECISION_ERRORS,
     ]),
-    writes_on_refusal=[RiskAssessment, RiskPolicy],
+    writes_on_refusal=assessing.WRITES,
     label="Approve",
 )  # fmt: skip
 def approve(trade: Trade, *, actor: Actor, comment: str = "") -> Trade | Refusal:

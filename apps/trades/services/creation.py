@@ -19,9 +19,8 @@ from apps.organization import services as organizations
 from apps.organization.models.identity import Organization
 from apps.requirement.models import Requirement
 from apps.requirement.services import decisions as wants
-from apps.risk.models import RiskAssessment, RiskPolicy
 from apps.risk.models.base import Verdict
-from apps.risk.services import overrides
+from apps.risk.services import assessing, overrides
 from apps.trades import capabilities, engine, events
 from apps.trades.models import Deadline, Lot, Party, Refusal, Terms, Trade
 from apps.trades.services import contract, effects, judging, rules
@@ -49,7 +48,7 @@ ERRORS = (
     requires=capabilities.CREATE,
     emits=[events.TradeCreated],
     raises=dict.fromkeys(ERRORS),
-    writes_on_refusal=[RiskAssessment, RiskPolicy],
+    writes_on_refusal=assessing.WRITES,
     label="Create a trade",
 )
 def create(

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from uuid import UUID
+
+from django.db.models import Q
 
 from apps.organization.models import CalendarDay
 from apps.trades.engine import facts as f
@@ -57,6 +60,7 @@ def gather(
         positions=tuple(positions.as_fact(key, row) for key, row in sorted(found.items())),
         holidays=holidays(terms),
         washout=washout,
+        posted=_posted(trade),
     )
     return Gathered(terms, facts, found)
 
@@ -103,6 +107,27 @@ def _position_keys(
         payer = terms.seller if row.side is t.Side.SELLER else terms.buyer
         keys |= {key(f.RowKind.TDS_BROKERAGE, payer, broker, as_of) for broker in terms.brokers(row.side)}
     return keys
+
+
+def _posted(trade: Trade) -> tuple[f.Posted, ...]:
+    """What was posted beside settlements and payments: the washout of a rest, and awards after a settlement."""
+    rows = LedgerEntry.objects.filter(trade=trade, settlement=None, payment=None)
+    owed: dict[str, Decimal] = {}
+    for row in rows.filter(Q(document="WASHOUT") | Q(document__contains=AWARD)).order_by("pk"):
+        amount = row.amount if row.debtor_id == trade.buyer_id else -row.amount
+        owed[row.document] = owed.get(row.document, Decimal(0)) + amount
+    sides = str(trade.buyer_id), str(trade.seller_id)
+    return tuple(
+        f.Posted(
+            document=document,
+            reason="AWARD" if AWARD in document else "WASHOUT",
+            debtor=sides[amount < 0],
+            creditor=sides[amount > 0],
+            amount=abs(amount),
+        )
+        for document, amount in owed.items()
+        if amount
+    )
 
 
 def _awards(trade: Trade, awards: tuple[f.Award, ...]) -> tuple[f.Award, ...]:

@@ -5,13 +5,17 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from django.db.models import Q
+
 from apps.partners.models import Partner
 from apps.partners.services import exposure
 from apps.trades import capabilities, events
 from apps.trades import engine as engines
 from apps.trades.engine import errors
+from apps.trades.engine import terms as t
 from apps.trades.engine.facts import PaymentKind
 from apps.trades.engine.settlement import Missing, Posting
+from apps.trades.engine.v1 import closing
 from apps.trades.engine.v1 import payments as allocation
 from apps.trades.models import (
     Deadline,
@@ -23,6 +27,7 @@ from apps.trades.models import (
     Trade,
 )
 from apps.trades.services import credit, facts, gathering, ledger, positions, rules, settlement
+from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Invalid, RuleBroken
 from erp.services import emit, service
@@ -124,7 +129,8 @@ def record_payment(
             positions.move(
                 position, actor, trade=trade, payment=payment, **_moved(position, deduction.position)
             )  # fmt: skip
-        _meet_deadline(trade, payment)
+    if (kind if original is None else original.kind) in GOODS:
+        _follow_deadlines(trade)
     rules.touch(trade)
     emit(
         events.TradePaymentRecorded(
@@ -272,29 +278,66 @@ def _post(trade: Trade, actor: Actor, payment: Payment) -> None:
 
 
 def _undo(trade: Trade, actor: Actor, payment: Payment, original: Payment) -> None:
-    """Reverse all that a bounced payment did: its entries, its part of the position, its exposure."""
-    positions.reverse(PositionEntry.objects.filter(payment=original), actor)
-    entries = list(LedgerEntry.objects.filter(payment=original).order_by("pk"))
-    ledger.reverse(ledger.standing(entries), actor)
+    """Reverse all that a bounced payment did, and what closing the trade did with it.
+
+    Of an advance of a settled trade the invoice keeps what it did not count itself, with its TDS: tax is withheld on
+    what is credited, whoever pays when. Only what the advances exceed the invoices by leaves the position.
+    """
+    row = settlement.current(trade)
+    if (
+        row is not None
+        and original.kind == PaymentKind.ADVANCE.value
+        and original.paid_date <= row.settled_date
+    ):
+        paid = allocation.effective(facts.goods_of(trade)["payments"], row.settled_date)
+        rest = sum((each.amount for each in paid if each.kind is PaymentKind.ADVANCE), Decimal(0))
+        surplus = max(rest + original.amount, row.taxable) - max(rest, row.taxable)
+        for entry in PositionEntry.objects.filter(payment=original, reverses=None) if surplus else ():
+            positions.lower(entry, actor, surplus)
+        done = Q(payment=original, kind="PAYMENT")
+    else:
+        done = Q(payment=original) | Q(trade=trade, document=closing.refund_key(str(original.pk)))
+        positions.reverse(PositionEntry.objects.filter(done), actor)
+    ledger.reverse(ledger.standing(LedgerEntry.objects.filter(done).order_by("pk")), actor)
     credit.reverse(trade, actor, original)
-    for row in _deadlines(trade, original.kind, Deadline.Status.MET):
-        row.status = Deadline.Status.OPEN
-        row.save()
 
 
-def _meet_deadline(trade: Trade, payment: Payment) -> None:
-    """A deadline is met once everything that is due by it is paid."""
-    if payment.kind not in GOODS:
+def _follow_deadlines(trade: Trade) -> None:
+    """Advance and balance are met while what is due by their day is paid, but for what may stay open."""
+    rows = Deadline.objects.filter(
+        trade=trade, kind__in=GOODS, status__in=(Deadline.Status.OPEN, Deadline.Status.MET)
+    )
+    if trade.status == _Status.CANCELLED or not rows:
         return
-    rows = facts.goods_of(trade)["payments"]
-    paid = allocation.effective(rows, payment.paid_date)
-    advances = sum((row.amount for row in paid if row.kind is PaymentKind.ADVANCE), Decimal(0))
-    due = engines.version(engines.CURRENT).value(rules.terms_of(trade)).advance_due
-    if advances >= due:
-        for row in _deadlines(trade, "ADVANCE", Deadline.Status.OPEN):
-            row.status = Deadline.Status.MET
-            row.save()
-
-
-def _deadlines(trade: Trade, kind: str, status: str) -> Any:
-    return Deadline.objects.filter(trade=trade, kind=kind, status=status).order_by("pk").locked()
+    terms = rules.terms_of(trade)
+    gathered = gathering.gather(trade, as_of=clock.today(), lock=False)
+    try:
+        done = engines.preview(engines.CURRENT, gathered.terms, gathered.facts)
+    except settlement.ENGINE_ERRORS:
+        return  # settling names what is wrong; a payment is recorded all the same
+    limit = gathered.facts.open_limit
+    set_off = sum(
+        (each.open for each in done.obligations if each.document.startswith("CREDIT_NOTE")), Decimal(0)
+    )
+    advances = sum(
+        (each.amount for each in allocation.effective(gathered.facts.payments, clock.today())
+         if each.kind is PaymentKind.ADVANCE), Decimal(0),
+    )  # fmt: skip
+    # The balance of these sellers may be due before the terms say so.
+    is_early = terms.seller.msme in (t.Msme.MICRO, t.Msme.SMALL)
+    last = max(row.due_date for row in rows)
+    for row in rows.order_by("pk").locked():
+        by = date.max if is_early and row.due_date == last else row.due_date
+        unpaid = sum(
+            (each.open for each in done.obligations
+             if each.kind == row.kind and (row.kind == "ADVANCE" or each.due_date <= by)), Decimal(0),
+        )  # fmt: skip
+        if trade.status == _Status.SETTLED:
+            is_met = settlement.net_of(trade) <= limit
+        elif row.kind == "ADVANCE":
+            due = engines.version(engines.CURRENT).value(terms).advance_due
+            is_met = advances >= due or unpaid <= limit
+        else:
+            is_met = unpaid - set_off <= limit
+        row.status = Deadline.Status.MET if is_met else Deadline.Status.OPEN
+        row.save()

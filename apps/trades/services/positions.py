@@ -140,6 +140,14 @@ def reverse(entries: Any, actor: Actor) -> None:
         )
 
 
+def lower(entry: PositionEntry, actor: Actor, amount: Decimal) -> None:
+    """Take a part of an entry off its position; what was taxed stays to be set off."""
+    row = TaxPosition.objects.filter(pk=entry.position_id).locked().get()
+    move(
+        row, actor, trade=entry.trade, counted=-amount, taxed=NOTHING, certificates={}, payment=entry.payment
+    )
+
+
 def open_position(opening: PositionOpening) -> TaxPosition:
     """Bring a position to its published opening; what was counted since stays."""
     key = PositionKey(opening.kind, opening.deductor_id, opening.deductee_id, opening.financial_year)

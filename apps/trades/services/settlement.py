@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID, uuid5
 
+from django.db.models import Q
+
 from apps.approvals.models import ApprovalDecision
 from apps.organization.models import DocumentType, FinancialYear
 from apps.organization.services import series
@@ -179,7 +181,9 @@ def require_uninvolved(trade: Trade, actor: Actor) -> None:
         or ApprovalDecision.objects.filter(request__subject_id__in=requests, decider_id=actor.pk).exists()
         or QualityResult.objects.filter(trade=trade, source="AWARD", created_by_id=actor.pk).exists()
     ):
-        raise SelfApproval("You created or approved this trade, so another person must settle it.")
+        raise SelfApproval(
+            "You created, changed, acknowledged, approved or awarded in this trade, so another person must settle it."
+        )
 
 
 def require_open_date(trade: Trade, actor: Actor, day: date, pointer: str) -> None:
@@ -352,9 +356,10 @@ def reverse(trade: Trade, actor: Actor) -> Settlement:
     row = current(trade)
     if row is None:
         raise ValueError(f"{trade} is not settled")
-    entries = list(LedgerEntry.objects.filter(settlement=row).order_by("pk"))
-    positions.reverse(PositionEntry.objects.filter(settlement=row), actor)
-    ledger.reverse(ledger.standing(entries), actor)
+    # What an advance that bounced since has left with the invoice goes too: the next settlement counts it anew.
+    undone = Q(settlement=row) | Q(payment__in=trade.payments.exclude(reversed_by=None).values("pk"))
+    positions.reverse(PositionEntry.objects.filter(undone, trade=trade), actor)
+    ledger.reverse(ledger.standing(LedgerEntry.objects.filter(undone, trade=trade).order_by("pk")), actor)
     trade.status, trade.settled_at = Trade.Status.DELIVERED, None
     return row
 

@@ -9,6 +9,7 @@ from apps.trades.services import settlement
 from apps.trades.tests.cases import ADVANCE, BALANCE
 from apps.trades.tests.stored import Exchange
 from apps.trades.tests.test_settlement import DAY
+from erp.api.routers import address_of
 from erp.trail.models import ClearRead
 
 
@@ -54,6 +55,37 @@ def test_a_settlement_unfolds_figure_by_figure_and_its_trace_is_a_file(world, st
         assert client.get(f"/admin/trade/{name}/").status_code == 200, name
     reader = staff_client_for(world.user("INTERNAL"))
     assert reader.get("/admin/trade/taxrule/").status_code == 403
+
+
+def test_brokerage_shows_to_its_broker_and_what_is_counted_with_it_to_its_side_only(world, client_for):
+    """§8.18: the seller's position with its broker isn't the buyer's to read; the broker reads its own entries."""
+    exchange = Exchange(world)
+    trade = exchange.trade()
+    for payment in (ADVANCE, BALANCE):
+        exchange.pay(trade, payment)
+    settlement.settle(trade, actor=exchange.finance, settled_date=DAY)
+    row = Settlement.objects.get()
+    sellers = client_for(world.user("SELLER", of=exchange.seller))
+    buyers = client_for(world.user("BUYER", of=exchange.buyer))
+    brokers = client_for(world.user("BROKER", of=exchange.broker))
+
+    def tds(lines):
+        return next(
+            line for line in lines if line["name"] == "tds" and line["document"].startswith("BROKERAGE")
+        )
+
+    address = address_of(row)
+    for client, is_own in ((sellers, True), (buyers, False)):
+        assert ("counted_before" in tds(client.read(address).json()["lines"])["inputs"]) is is_own
+        trace = client.read(f"{address}/trace").json()
+        kinds = {each["kind"] for each in trace["facts"]["positions"]}
+        assert ("TDS_BROKERAGE" in kinds) is is_own
+        assert "TDS_GOODS" in kinds
+        assert ("counted_before" in tds(trace["settlement"]["lines"])["inputs"]) is is_own
+    entries = brokers.read(f"/api/v1/trades/{trade.pk}/ledger").json()["results"]
+    assert {each["kind"] for each in entries} == {"BROKERAGE", "TAX"}
+    assert all(str(exchange.broker.pk) in (each["debtor_id"], each["creditor_id"]) for each in entries)
+    assert brokers.read(f"/api/v1/trades/{trade.pk}/payments").json()["results"] == []
 
 
 def test_a_tax_rule_is_drafted_in_the_portal(world, staff_client_for):

@@ -1,6 +1,7 @@
 """Payments: TDS on advances, allocation, references, bounced cheques; threads across the TDS threshold."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -19,11 +20,13 @@ from apps.trades.models import (
     Trade,
 )
 from apps.trades.services import payments, rules, settlement
-from apps.trades.tests.cases import ADVANCE, BALANCE, D, pay
+from apps.trades.tests.cases import ADVANCE, ARRIVED, BALANCE, D, pay
 from apps.trades.tests.stored import Exchange
 from erp import clock
+from erp.access import SYSTEM
 from erp.errors import Conflict, Invalid
-from erp.models import unguarded_writes
+from erp.models import Writer, unguarded_writes, writing
+from erp.services import unit_of_work
 
 DAY = date(2026, 2, 23)
 
@@ -31,6 +34,13 @@ DAY = date(2026, 2, 23)
 @pytest.fixture
 def exchange(world):
     return Exchange(world)
+
+
+def in_service(function):
+    """Call what services call, in a unit of work of the module."""
+    with unit_of_work(SYSTEM) as unit, writing(Writer("trade", unit.count)):
+        unit.running.append(settlement.settle)
+        return function()
 
 
 def position_of(exchange):
@@ -95,15 +105,23 @@ def test_a_bounced_cheque_reverses_once_and_reopens_balance_and_days(exchange):
     with unguarded_writes():
         due = Deadline(trade=trade, kind="ADVANCE", due_date=date(2026, 1, 14))
         due.save()
+        balance = Deadline(trade=trade, kind="BALANCE", due_date=date(2026, 1, 31))
+        balance.save()
     exchange.pay(trade, ADVANCE)
     due.refresh_from_db()
-    assert due.status == "MET"
+    balance.refresh_from_db()
+    assert (due.status, balance.status) == ("MET", "OPEN")
     cheque = exchange.pay(trade, BALANCE, method="CHEQUE", paid_date=date(2026, 1, 31))
+    balance.refresh_from_db()
+    assert balance.status == "MET"
     assert settlement.preview(trade, as_of=DAY).settlement.totals.carrying == 0
     bounced = {"kind": "REVERSAL", "reverses_payment": cheque, "paid_date": date(2026, 2, 3)}
     exchange.pay(trade, BALANCE, **bounced)
     with pytest.raises(payments.AlreadyReversed):
         exchange.pay(trade, BALANCE, **bounced)
+    balance.refresh_from_db()
+    due.refresh_from_db()
+    assert (due.status, balance.status) == ("MET", "OPEN")
     seen = settlement.preview(trade, as_of=DAY)
     assert "balance_open" in seen.blocking
     assert settlement.net_of(trade) == -ADVANCE.amount
@@ -113,8 +131,53 @@ def test_a_bounced_cheque_reverses_once_and_reopens_balance_and_days(exchange):
     exchange.pay(trade, ADVANCE, kind="REVERSAL", reverses_payment=advance)
     assert position_of(exchange) == (0, 0)
     due.refresh_from_db()
-    assert due.status == "OPEN"
+    balance.refresh_from_db()
+    assert (due.status, balance.status) == ("MET", "OPEN")  # the second cheque pays what is due first
     assert list(ledgers.check_payments()) == list(ledgers.check_positions()) == []
+
+
+def test_an_advance_that_bounces_after_cancelling_in_the_next_year_leaves_nothing(world):
+    """§5.8, §8.17: closing takes it off the position of its own year, the bounce takes back both."""
+    exchange = Exchange(world, opening="4900000.00")
+    trade = exchange.trade(
+        facts=replace(ARRIVED, dispatches=(), deliveries=(), weighments=()), status="IN_EXECUTION"
+    )
+    advance = exchange.pay(trade, ADVANCE)
+    in_service(
+        lambda: settlement.close_undelivered(trade, exchange.finance, washout=None, day=date(2026, 4, 2))
+    )
+    assert position_of(exchange) == (0, D("283625.78"))
+    assert settlement.net_of(trade) == -advance.bank_amount
+    with unguarded_writes():
+        trade.status = "CANCELLED"
+        trade.save()
+    exchange.pay(trade, ADVANCE, kind="REVERSAL", reverses_payment=advance)
+    assert position_of(exchange) == (0, 0)
+    assert settlement.net_of(trade) == 0
+    assert list(ledgers.check_payments()) == list(ledgers.check_positions()) == []
+
+
+def test_an_advance_that_bounces_after_settling_stays_counted_with_its_invoice(world):
+    """§5.8, §8.17: each rupee counts once, before and after the bounce, and once more when settled again."""
+    exchange = Exchange(world, opening="4900000.00")
+    trade = exchange.trade()
+    advance = exchange.pay(trade, ADVANCE)
+    exchange.pay(trade, BALANCE)
+    settlement.settle(trade, actor=exchange.finance, settled_date=DAY)
+    trade = Trade.objects.get(pk=trade.pk)
+    counted, owed = position_of(exchange), settlement.net_of(trade)
+    exchange.pay(trade, ADVANCE, kind="REVERSAL", reverses_payment=advance)
+    assert position_of(exchange) == counted
+    assert settlement.net_of(trade) == owed + advance.bank_amount
+    trade = Trade.objects.get(pk=trade.pk)
+    in_service(lambda: (settlement.reverse(trade, exchange.finance), trade.save()))
+    assert position_of(exchange) == (0, 0)
+    assert settlement.net_of(trade) == -BALANCE.amount
+    exchange.pay(trade, BALANCE, amount=ADVANCE.amount)
+    settlement.settle(trade, actor=exchange.finance, settled_date=DAY)
+    assert position_of(exchange) == counted
+    assert list(ledgers.check_payments()) == list(ledgers.check_positions()) == []
+    assert list(ledgers.check_settlements()) == []
 
 
 def test_a_lower_deduction_certificate_is_used_up_to_its_limit(world):

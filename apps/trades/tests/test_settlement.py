@@ -19,6 +19,7 @@ from apps.trades.models import (
     LedgerEntry,
     Line,
     PositionEntry,
+    QualityResult,
     Settlement,
     TaxPosition,
     TaxRule,
@@ -28,6 +29,7 @@ from apps.trades.services import gathering, rules, settlement
 from apps.trades.services import ledger as books
 from apps.trades.tests.cases import ADVANCE, ARRIVED, BALANCE, ORIGIN, TERMS, D, day, party, pay
 from apps.trades.tests.stored import Exchange
+from erp import clock
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, SelfApproval
 from erp.models import Writer, unguarded_writes, writing
@@ -190,6 +192,14 @@ def test_who_approved_or_created_a_trade_does_not_settle_it(exchange, world):
         made.save()
     with pytest.raises(SelfApproval):
         settlement.settle(made, actor=finance, settled_date=DAY)
+    awarded = exchange.trade(facts=replace(ARRIVED, quality=()))
+    with unguarded_writes():
+        QualityResult(
+            trade=awarded, lot=awarded.lots.get(), source="AWARD", sampled_at=clock.now(), tested_at=clock.now(),
+            decision="PASS", created_by=finance,
+        ).save()  # fmt: skip
+    with pytest.raises(SelfApproval):
+        settlement.settle(awarded, actor=finance, settled_date=DAY)
     with pytest.raises(CapabilityMissing):
         settlement.settle(made, actor=world.user("INTERNAL_MANAGER"), settled_date=DAY)
 
@@ -217,7 +227,9 @@ def test_resettling_reverses_everything_first(exchange, paid):
     assert (second.reverses, second.taxable) == (first, first.taxable)
     assert not [each for each in second.documents if each["reason"] == "AWARD"]
     # The award counts no longer towards the threshold: TDS of 679 in place of 680.
-    assert settlement.net_of(paid) == D("13019.00")
+    assert settlement.net_of(paid) == second.net_due == D("13019.00")
+    (award,) = (owed for owed in second.obligations if owed["kind"] == "AWARD")
+    assert (award["open"], award["debtor"]) == ("1050.00", str(paid.seller_id))
     assert list(ledgers.check_settlements()) == []
     assert list(ledgers.check_positions()) == []
 
@@ -285,6 +297,25 @@ def test_a_washout_of_what_was_never_delivered(exchange):
     assert settlement.net_of(trade) == -(D("28578.54") + D("383625.78"))
     assert position_of(exchange) == (D(0), D(0))
     assert list(ledgers.check_positions()) == []
+
+
+def test_a_washout_of_the_rest_is_part_of_the_settlement(exchange, paid):
+    """§5.12: what was posted when the rest was cancelled, and what was paid of it, is in what is owed and the net."""
+    washout = books.Posting(
+        kind="WASHOUT", debtor=str(paid.seller_id), creditor=str(paid.buyer_id), amount=D("100000.00"),
+        document="WASHOUT", line_no=0,
+    )  # fmt: skip
+    in_service(books.post, paid, exchange.finance, [washout])
+    exchange.pay(
+        paid, pay(3, "WASHOUT", "40000.00", "2026-02-10"), payer=exchange.seller, payee=exchange.buyer
+    )
+    settlement.settle(Trade.objects.get(pk=paid.pk), actor=exchange.finance, settled_date=DAY)
+    row = Settlement.objects.get()
+    (owed,) = (each for each in row.obligations if each["kind"] == "WASHOUT")
+    assert (owed["amount"], owed["paid"], owed["open"]) == ("100000.00", "40000.00", "60000.00")
+    assert (row.net_due, row.net_debtor) == (D("60000.00") - D("14068.00"), exchange.seller)
+    assert settlement.net_of(paid) == -row.net_due
+    assert settlement.verify(row) == []
 
 
 def test_a_settled_trade_is_no_exposure(exchange, paid):

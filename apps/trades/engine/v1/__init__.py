@@ -113,6 +113,7 @@ def _result(books: Books) -> Settlement:
 def _net(books: Books) -> Decimal:
     """What the buyer owes the seller by postings and payments; below zero: what the seller owes the buyer."""
     pairs = [(row.debtor, row.creditor, row.amount) for row in books.postings]
+    pairs += [(row.debtor, row.creditor, row.amount) for row in books.facts.posted]
     pairs += [(row.payee, row.payer, row.amount) for row in books.payments]
     sides = {(books.buyer, books.seller): 1, (books.seller, books.buyer): -1}
     return sum((sides.get((debtor, creditor), 0) * amount for debtor, creditor, amount in pairs), ZERO)

@@ -78,6 +78,11 @@ def _undelivered(books: Books, lot: Lot) -> Decimal:
     return books.trace.add("undelivered_kg", Fraction(kg) * share, "", lot.lot_no, **inputs)
 
 
+def refund_key(payment: str) -> str:
+    """The key of what giving back an advance does, so that it can be undone when the payment bounces."""
+    return f"REFUND/{payment}"
+
+
 def give_back_advances(books: Books) -> None:
     """A trade without delivery: its advances leave the TDS position, and the seller owes back what reached the bank.
 
@@ -85,10 +90,11 @@ def give_back_advances(books: Books) -> None:
     """
     advances = [row for row in books.payments if row.kind is PaymentKind.ADVANCE]
     for row in advances:
-        books.lower(row.payer, row.payee, row.paid_date, row.amount, "")
+        books.lower(row.payer, row.payee, row.paid_date, row.amount, refund_key(row.id))
     if advances:
         amount, tds = sum((row.amount for row in advances), ZERO), sum((row.tds for row in advances), ZERO)
         refund = books.trace.add("refund", amount - tds, advances=amount, tds=tds)
-        if tds:
-            books.post("TDS", books.buyer, books.seller, tds, "", books.trace.last)
+        for row in advances:
+            if row.tds:
+                books.post("TDS", row.payer, row.payee, row.tds, refund_key(row.id), books.trace.last)
         books.owed.append(Owed("REFUND", "", books.seller, books.buyer, refund, books.facts.as_of))

@@ -65,6 +65,10 @@ def owe(books: Books) -> None:
             books.owed.append(Owed("ADVANCE", document.key, books.buyer, books.seller, advance, advance_on))
         books.owed.append(Owed("BALANCE", document.key, books.buyer, books.seller, net - advance, billed.due))
     _owe(books, (document for document in books.documents if document.kind is not DocumentKind.INVOICE))
+    books.owed += [
+        Owed(row.reason, row.document, row.debtor, row.creditor, row.amount, books.facts.as_of)
+        for row in books.facts.posted
+    ]
     books.on_account += payments.allocate(books.owed, (row for row in books.payments if row.kind in FIRST))
 
 
