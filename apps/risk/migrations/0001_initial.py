@@ -1,8 +1,9 @@
+import datetime
 import django.contrib.postgres.fields
 import django.contrib.postgres.indexes
-import datetime
 import django.core.validators
 import django.db.models.deletion
+import django.db.models.expressions
 import erp.clock
 import erp.ids
 from django.conf import settings
