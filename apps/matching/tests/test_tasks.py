@@ -4,6 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.availability.services import offers
 from apps.matching import tasks
@@ -152,7 +154,17 @@ def test_a_batch_matches_every_requirement_and_divides_stock(cotton, world, emit
     for states in ((), ("24",)):
         with pytest.raises(problems.BatchRunning):
             batches.start_batch(actor=manager, commodity=cotton.goods, states=states)
-    assert work(str(run.job_id)) == "succeeded"
+    with CaptureQueriesContext(connection) as asked:
+        assert work(str(run.job_id)) == "succeeded"
+    locked = [
+        table
+        for query in asked.captured_queries
+        for table in ("matching_match", "requirement_requirement", "availability_availability")
+        if f'FOR NO KEY UPDATE OF "{table}"' in query["sql"]
+    ]
+    assert locked[:3] == ["matching_match", "requirement_requirement", "availability_availability"], (
+        "of the chunk"
+    )
     assert work(str(run.job_id)) == ""
     run = again(run)
     assert (run.status, run.pool, run.kept, run.found) == ("COMPLETED", 6, 6, 6)
