@@ -29,7 +29,7 @@ def _of_match(name: str, *members: str) -> Any:
     return event(f"match.{name}", version=1, aggregate=("match", "match_id"), readers={EVERYONE: shown})
 
 
-@_of_match("found", "commodity_id", "label", "quantity", "expires_at", "replaces_match_id")
+@_of_match("found", "commodity_id", "label", "quantity", "replaces_match_id")
 class MatchFound(Head):
     run_id: UUID
     commodity_id: UUID

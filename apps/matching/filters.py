@@ -13,6 +13,7 @@ from erp.api.faults import invalid
 from erp.errors import FieldError
 
 STAFF_ORDER: Final = "score"
+END: Final = "expires_at"
 
 
 class MatchFilters(django_filters.FilterSet):  # type: ignore[misc]
@@ -38,6 +39,10 @@ class MatchFilters(django_filters.FilterSet):  # type: ignore[misc]
             raise invalid(
                 [FieldError("/query/ordering", "not_allowed", "Only staff can order by the score.")]
             )
+        if self._partner_id is not None and (END in asked or any(name.startswith(END) for name in self.data)):
+            queryset = queryset.filter(
+                buyer_partner_id=self._partner_id
+            )  # sellers don't learn a requirement's end
         return super().filter_queryset(queryset)
 
     @property

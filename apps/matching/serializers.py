@@ -1,5 +1,6 @@
 """Inputs and outputs of matching. What a side may not know of the other is null (matching §5.9)."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from math import ceil
 from typing import Any, ClassVar, Final
@@ -234,6 +235,10 @@ def shown_km(metres: int | None) -> int | None:
     return None if metres is None else ceil(metres / 50_000) * 50
 
 
+def _rules_of(row: Match) -> RuleBody:
+    return DEFAULT if row.rule_set is None else RuleBody.model_validate(row.rule_set.body)
+
+
 class MatchOutput(Output):
     commodity_id = fields.UUIDField(source="availability.commodity_id", help_text="Goods of the offer.")
     side = SerializerMethodField()
@@ -295,7 +300,14 @@ class MatchOutput(Output):
         if side is None:
             return data
         shown = self.BUYER if side == Side.BUYER else self.BOTH
+        if side == Side.SELLER:
+            data["expires_at"] = self.fields["expires_at"].to_representation(self._end_by_offer(row))
         return {name: value if name in shown else None for name, value in data.items()}
+
+    def _end_by_offer(self, row: Match) -> datetime:
+        """When a match ends by the rules and the offer: a seller doesn't learn when the requirement does."""
+        ends = [row.created_at + timedelta(hours=_rules_of(row).lives_hours), row.availability.expires_at]
+        return min(end for end in ends if end is not None)
 
     def _side(self, row: Match) -> Side | None:
         """The side of the caller; None for staff, who see everything."""
@@ -368,7 +380,7 @@ class MatchOutput(Output):
     def _freight(self, row: Match) -> Decimal | None:
         if row.freight is None or not row.freight or self._side(row) is None or row.distance_m is None:
             return None if row.freight is None else Decimal(row.freight)
-        rules = DEFAULT if row.rule_set is None else RuleBody.model_validate(row.rule_set.body)
+        rules = _rules_of(row)
         road_km = ceil((shown_km(row.distance_m) or 0) * 1000 * rules.road / 10_000_000)
         return (rules.freight_rate * road_km / 1000).quantize(Decimal("1e-8"))
 

@@ -274,10 +274,10 @@ class MatchBatch(JobKind):
             yield WorkRow(number, {"requirement_id": key})
 
     def apply(self, row: WorkRow, *, job: Job, actor: Actor) -> RowResult:
-        """Match one requirement; those of a chunk are locked together, before any offer."""
-        if row.number % 200 == 1:
-            batches.lock_wants(map(UUID, islice(self._keys, row.number - 1, row.number + 199)))
+        """Match one requirement; what those of a chunk may write is locked together."""
         run = MatchRun.objects.get(pk=job.parameters["run_id"])
+        if row.number % 200 == 1:
+            batches.lock_chunk(run, map(UUID, islice(self._keys, row.number - 1, row.number + 199)))
         key = UUID(row.values["requirement_id"])
         return RowResult("matched" if batches.match_row(run, key, SYSTEM) else "skipped")
 

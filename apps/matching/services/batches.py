@@ -13,11 +13,11 @@ from apps.commodities.models.commodities import Commodity
 from apps.matching import capabilities, events
 from apps.matching.engine import VERSION
 from apps.matching.models import Match, MatchRun, RematchMark
-from apps.matching.services import allocating, marks, pairs, problems, runs
-from apps.matching.services.rule_reading import active_rule
+from apps.matching.services import allocating, marks, pairs, problems, rule_sets, runs
+from apps.matching.services.rule_reading import active_rule, active_rules
 from apps.requirement.models import Requirement
 from erp import clock, locks
-from erp.access import Actor
+from erp.access import SYSTEM, Actor
 from erp.jobs import services as jobs
 from erp.jobs.events import JobQueued
 from erp.jobs.models import Job
@@ -114,11 +114,19 @@ def match_row(run: MatchRun, want_id: UUID, actor: Actor) -> bool:
     return True
 
 
-def lock_wants(keys: Iterable[UUID]) -> None:
-    """Lock the live matches of the requirements of a chunk and then these, before any offer."""
-    wants = list(keys)
-    list(Match.objects.live().filter(requirement__in=wants).locked().order_by("pk").values_list("pk"))
-    list(Requirement.objects.filter(pk__in=wants).locked().order_by("pk").values_list("pk"))
+def lock_chunk(run: MatchRun, keys: Iterable[UUID]) -> None:
+    """Lock what the runs of a chunk may write, each by id: live matches, requirements, and the offers that pass."""
+    wanted = list(keys)
+    wants = Requirement.objects.filter(pk__in=wanted)
+    live = Match.objects.live().filter(requirement__in=wants).locked().order_by("pk")
+    offers = set(live.values_list("availability_id", flat=True))
+    goods = {key for want in wants for key in (want.commodity_id, *want.substitute_ids)}
+    rules = active_rules(goods)
+    rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=wanted)
+    for key in list(wants.locked().order_by("pk").values_list("pk", flat=True)):
+        found = pairs.find(pairs.Scope(wants=[key], states=run.states, staff=run.by_staff), rules)
+        offers.update(row.availability_id for row in found.rows)
+    list(Availability.objects.filter(pk__in=offers).locked().order_by("pk").values_list("pk"))
 
 
 @service(

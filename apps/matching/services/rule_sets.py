@@ -184,6 +184,6 @@ def forget_profiles(
     label="Bring profiles up to date",
 )
 def refresh_profiles(*, actor: Actor, rules: Mapping[UUID, Rules], want_ids: Collection[UUID]) -> None:
-    """Compute profiles by rules that may not be the active ones: inside a simulation, which rolls them back."""
+    """Compute profiles for a batch, or by rules that are not active inside a simulation, which rolls them back."""
     profiles.refresh_offers(Availability.objects.all(), rules)
     profiles.refresh_wants(Requirement.objects.filter(pk__in=want_ids))

@@ -4,6 +4,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.availability.services import offers
 from apps.matching import tasks
@@ -145,19 +147,31 @@ def test_partners_whose_standing_changes_have_their_listings_matched(cotton, del
 def test_a_batch_matches_every_requirement_and_divides_stock(cotton, world, emitted):
     """§8.18: a second batch of the commodity and state is refused; a resumed one does nothing twice."""
     offer = cotton.offer(visibility="MATCHED_ONLY")
+    hidden = cotton.offer(visibility="INTERNAL", seller=world.user("SELLER"), unit_price=Decimal(54_000))
     wants = [cotton.want(buyer=world.user("BUYER"), max_quantity=Decimal(most)) for most in (60, 50, 30)]
     manager = world.user("INTERNAL_MANAGER")
     run = batches.start_batch(actor=manager, commodity=cotton.goods, mode="FULL")
     for states in ((), ("24",)):
         with pytest.raises(problems.BatchRunning):
             batches.start_batch(actor=manager, commodity=cotton.goods, states=states)
-    assert work(str(run.job_id)) == "succeeded"
+    with CaptureQueriesContext(connection) as asked:
+        assert work(str(run.job_id)) == "succeeded"
+    locked = [
+        table
+        for query in asked.captured_queries
+        for table in ("matching_match", "requirement_requirement", "availability_availability")
+        if f'FOR NO KEY UPDATE OF "{table}"' in query["sql"]
+    ]
+    assert locked[:3] == ["matching_match", "requirement_requirement", "availability_availability"], (
+        "of the chunk"
+    )
     assert work(str(run.job_id)) == ""
     run = again(run)
-    assert (run.status, run.pool, run.kept, run.found) == ("COMPLETED", 3, 3, 3)
+    assert (run.status, run.pool, run.kept, run.found) == ("COMPLETED", 6, 6, 6)
+    assert hidden.matches.count() == 3, "staff asked, so internal offers are matched"
     assert run.parts.count() == 3
     assert Job.objects.get(pk=run.job_id).accepted == 3
-    given = dict(Match.objects.live().values_list("requirement_id", "allocated_quantity"))
+    given = dict(offer.matches.live().values_list("requirement_id", "allocated_quantity"))
     assert [given[want.pk] for want in wants] == [43, 36, 21]
     assert again(offer).available_quantity == 100
     again_run = batches.start_batch(actor=manager, commodity=cotton.goods)

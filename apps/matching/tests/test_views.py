@@ -1,6 +1,7 @@
 """The API: who sees what of a match before a trade, field by field."""
 
 import json
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,7 +12,9 @@ from apps.matching.services import deciding, rule_sets
 from apps.matching.tests.examples import rules
 from apps.matching.tests.factories import again, put
 from apps.partners.models import Partner
+from erp import clock
 from erp.errors import SelfApproval
+from erp.events import ANYBODY, seen_by
 from erp.models import unguarded_writes
 
 pytestmark = pytest.mark.django_db
@@ -178,6 +181,24 @@ def test_an_explanation_counts_in_bands_and_says_nothing_of_others(cotton, world
     cotton.run(bad)
     offered = client_for(cotton.seller).read(f"{URL}/availabilities/{bad.pk}/explanation").json()
     assert offered["rejected"] == {"quality": "few"}
+
+
+def test_a_seller_learns_no_end_of_the_requirement(cotton, client_for, emitted):
+    end = clock.now() + timedelta(hours=1)
+    match = cotton.match(put(cotton.want(), expires_at=end))
+    assert match.expires_at == end
+    (told,) = emitted("match.found")
+    assert seen_by([ANYBODY], "match.found", 1, told.payload)["expires_at"] is None
+    buyer, seller = client_for(cotton.buyer), client_for(cotton.seller)
+    ends = [
+        datetime.fromisoformat(user.read(f"{URL}/{match.pk}").json()["expires_at"])
+        for user in (buyer, seller)
+    ]
+    assert ends == [end, match.created_at + timedelta(hours=72)]
+    until = (end + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for query in (f"expires_at__lte={until}", "ordering=expires_at"):
+        found = [len(user.read(f"{URL}?{query}").json()["results"]) for user in (buyer, seller)]
+        assert found == [1, 0], query
 
 
 def test_a_price_tells_a_seller_nothing_of_a_ceiling(cotton, client_for):
