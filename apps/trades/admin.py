@@ -310,6 +310,11 @@ class RefusalAdmin(ServiceAdmin):
 
     views = capabilities.VIEW
     empty = "Every accepted negotiation became a trade."
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Those that still wait: a trade that was made meanwhile closes its refusal."""
+        return super().get_queryset(request).filter(negotiation__trade_id=None)
+
     list_display: ClassVar = ["negotiation", "code", "created_at"]
     list_filter: ClassVar = ["code"]
     list_select_related: ClassVar = ["negotiation"]

@@ -424,6 +424,7 @@ class AmendmentInput(Input):
     changes = ChangeInput.many_init(min_length=1, max_length=20, help_text="What changes.")
     reason = _reason("Why, 10 to 1,000 characters.")
     on_behalf_of = _on_behalf()
+    evidence_upload_id = _evidence()
 
 
 class AcceptAmendmentInput(Input):

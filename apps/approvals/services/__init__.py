@@ -338,6 +338,18 @@ def decide(
 
 @service(
     requires=capabilities.DECIDE,
+    machinery="the decision that follows tells how many are needed",
+    requires_transaction=True,
+)
+def require_more(request: ApprovalRequest, *, actor: Actor, needed: int) -> ApprovalRequest:
+    """Let more people decide, where a module learns of a reason while it decides. Never fewer."""
+    request.needed = max(request.needed, needed)
+    request.save()
+    return request
+
+
+@service(
+    requires=capabilities.DECIDE,
     emits=[events.ApprovalEscalated],
     raises=[SelfApproval, NotPending, Stale, DecidedElsewhere, RoleUnfit],
     lock_via=_lock_subject,

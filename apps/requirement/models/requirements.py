@@ -1,7 +1,7 @@
 """Requirements: what a buyer wants, and how much of it was bought."""
 
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any, ClassVar, Final, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -504,6 +504,10 @@ class Requirement(Opaque):
     def kg(self, quantity: Decimal) -> Decimal:
         """Estimated kilograms of a quantity: by the weight of a package, or the unit's own."""
         return Decimal(quantity) * Decimal(self.kg_per_unit)
+
+    def in_unit(self, kg: Decimal) -> Decimal:
+        """Kilograms in the unit of the requirement, by the same estimate, three decimals, cut."""
+        return (Decimal(kg) / Decimal(self.kg_per_unit)).quantize(Decimal("0.001"), ROUND_DOWN)
 
     def stage_for(self, user: Actor) -> Stage:
         """How much ``user`` may see; asks the database unless the row was read ``with_stage``."""

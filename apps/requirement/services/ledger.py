@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from apps.availability.models import Reservation
 from apps.availability.services.listing import measured
@@ -176,6 +176,12 @@ def fulfill(
     return requirement
 
 
+def counted_of(requirement: Requirement, trade_id: UUID) -> Decimal:
+    """What counts for a trade now, committed or bought, in the requirement's unit."""
+    committed, purchased, _ = _of_trade(requirement, trade_id)
+    return committed + purchased
+
+
 def _of_trade(requirement: Requirement, trade_id: UUID) -> tuple[Decimal, Decimal, Decimal]:
     """What the lines of a trade add up to: committed, purchased, spent."""
     sums = requirement.fulfilments.filter(trade_id=trade_id).aggregate(
@@ -271,7 +277,11 @@ def open_demand(requirement: Requirement) -> Decimal:
         _held(requirement, bound_negotiation_id__isnull=False),
         _held(requirement, match_id__isnull=False),
     )
-    reserved = (bound | matched).aggregate(total=Sum("open_quantity"))["total"] or NOTHING
+    alike = Q(availability__unit=requirement.unit)
+    sums = (bound | matched).aggregate(
+        quantity=Sum("open_quantity", filter=alike), kg=Sum("weight_kg", filter=~alike)
+    )
+    reserved = (sums["quantity"] or NOTHING) + requirement.in_unit(sums["kg"] or NOTHING)
     left: Decimal = (
         requirement.cap - requirement.committed_quantity - requirement.purchased_quantity - reserved
     )

@@ -315,6 +315,7 @@ class Migration(migrations.Migration):
                 ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('decided_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('evidence', models.ForeignKey(blank=True, help_text="What proves the other side's agreement.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='upload.storedfile')),
+                ('proposal_evidence', models.ForeignKey(blank=True, help_text='What proves that the side proposes it.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='upload.storedfile')),
                 ('trade', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='amendments', to='trade.trade')),
             ],
             options={
@@ -681,6 +682,10 @@ class Migration(migrations.Migration):
             model_name='dispatch',
             constraint=models.UniqueConstraint(condition=models.Q(('eway_status__in', ('PENDING', 'RECORDED')), ('voided_at', None), models.Q(('eway_document', ''), _negated=True)), fields=('consignor', 'eway_document'), name='dispatch_eway_document_once'),
         ),
+        migrations.AddConstraint(
+            model_name='dispatch',
+            constraint=models.UniqueConstraint(condition=models.Q(('voided_at', None), models.Q(('eway_number', ''), _negated=True)), fields=('eway_number',), name='dispatch_eway_number_once'),
+        ),
         migrations.CreateModel(
             name='Deadline',
             fields=[
@@ -740,7 +745,7 @@ class Migration(migrations.Migration):
             options={
                 'abstract': False,
                 'default_permissions': (),
-                'constraints': [models.UniqueConstraint(fields=('trade', 'terms_version', 'role'), name='acknowledgement_once'), models.CheckConstraint(condition=models.Q(('on_behalf', False), ('evidence__isnull', False), ('amendment__isnull', False), _connector='OR'), name='acknowledgement_evidence')],
+                'constraints': [models.UniqueConstraint(fields=('trade', 'terms_version', 'role'), name='acknowledgement_once'), models.CheckConstraint(condition=models.Q(('on_behalf', False), ('evidence__isnull', False), _connector='OR'), name='acknowledgement_evidence')],
             },
         ),
         migrations.CreateModel(

@@ -166,6 +166,11 @@ class Dispatch(Changing):
                 condition=Q(eway_status__in=("PENDING", "RECORDED"), voided_at=None) & ~Q(eway_document=""),
                 name="dispatch_eway_document_once",
             ),
+            models.UniqueConstraint(
+                fields=["eway_number"],
+                condition=Q(voided_at=None) & ~Q(eway_number=""),
+                name="dispatch_eway_number_once",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -403,7 +403,7 @@ class Acknowledgement(Recorded):
             models.UniqueConstraint(fields=["trade", "terms_version", "role"], name="acknowledgement_once"),
             models.CheckConstraint(
                 name="acknowledgement_evidence",
-                condition=Q(on_behalf=False) | Q(evidence__isnull=False) | Q(amendment__isnull=False),
+                condition=Q(on_behalf=False) | Q(evidence__isnull=False),
             ),
         ]
 
@@ -456,6 +456,7 @@ class Amendment(Changing):
     proposed_body = models.JSONField(editable=False, help_text="The terms as they would be.")
     proposed_hash = models.CharField(max_length=64, help_text="Hash of the terms as they would be.")
     on_behalf = models.BooleanField(default=False)
+    proposal_evidence = upload("What proves that the side proposes it.")
     evidence = upload("What proves the other side's agreement.")
     decided_by = person()
     decided_at = models.DateTimeField(null=True)

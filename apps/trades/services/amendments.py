@@ -9,20 +9,21 @@ from uuid import UUID
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from apps.availability.services import stock
+from apps.availability.models import Reservation
 from apps.commodities.exact import rounded
 from apps.locations.models import Location
 from apps.partners.models import CreditAccount, Partner
 from apps.partners.models.credit import Bucket
 from apps.partners.services import exposure
-from apps.requirement.services import ledger
+from apps.risk.models import RiskAssessment
+from apps.risk.models.base import Verdict
 from apps.trades import capabilities, engine, events
 from apps.trades.engine import records
 from apps.trades.engine import terms as t
 from apps.trades.engine.terms import Role
 from apps.trades.models import Acknowledgement, Amendment, Deadline, Dispatch, Party, Trade
-from apps.trades.services import contract, deadlines, effects, rules
-from apps.trades.services.approval import TRADE, approvals_for, involved, request_approval
+from apps.trades.services import contract, deadlines, effects, judging, rules
+from apps.trades.services.approval import TRADE, WARNED, approvals_for, assess, involved, request_approval
 from apps.trades.services.creation import write_terms
 from apps.trades.services.rules import head
 from erp import clock
@@ -178,7 +179,7 @@ def _is_id(value: Any) -> bool:
     emits=[events.TradeAmendmentProposed],
     raises=dict.fromkeys([
         rules.InvalidState, rules.SnapshotDamaged, rules.NotASide, rules.EvidenceRequired, rules.AmendmentOpen,
-        rules.NotAmendable, rules.NoChange, rules.RegistrationNotOfParty, *rules.TERM_ERRORS,
+        rules.NotAmendable, rules.NoChange, rules.RegistrationNotOfParty, rules.FileUsed, *rules.TERM_ERRORS,
     ]),
     label="Propose an amendment",
 )  # fmt: skip
@@ -189,10 +190,11 @@ def propose_amendment(
     changes: Sequence[dict[str, Any]],
     reason: str,
     on_behalf_of: str | None = None,
+    evidence: StoredFile | None = None,
 ) -> Amendment:
     """Propose a change of the terms, for the other side to accept."""
     terms = rules.require_writable(trade, *Trade.LIVE)
-    side, on_behalf = rules.acting_side(trade, actor, on_behalf_of, None, evidenced=False)
+    side, on_behalf = rules.acting_side(trade, actor, on_behalf_of, evidence)
     if trade.amendments.filter(status__in=Amendment.OPEN).exists():
         raise rules.AmendmentOpen
     changed = _Changed(trade, terms)
@@ -217,8 +219,10 @@ def propose_amendment(
         proposed_body=body,
         proposed_hash=digest,
         on_behalf=on_behalf,
+        proposal_evidence=evidence,
         created_by_id=actor.pk,
     )
+    rules.use_files(actor, evidence)
     row.save()
     rules.touch(trade)
     emit(
@@ -257,6 +261,7 @@ def _require_open(row: Amendment, *states: str) -> None:
     emits=[events.TradeAmendmentAccepted, events.TradeAmended],
     raises=dict.fromkeys([
         *_DECISION, *effects.ERRORS, approvals.PendingExists, approvals.ReasonMissing, rules.NotAmendable,
+        rules.ReservationNotLive, rules.PartnerNotReady,
     ]),
     lock_via=rules.lock_trade,
     label="Accept an amendment",
@@ -325,6 +330,8 @@ def reject_amendment(
 def _ask(amendment: Amendment, actor: Actor) -> None:
     trade, terms = amendment.trade, records.from_json(t.Terms, amendment.proposed_body)
     worth = engine.version(engine.CURRENT).value(terms)
+    is_warned = _assess(amendment, actor, terms).status == Verdict.WARN
+    needed = approvals_for(trade.organization, worth.base_value, trade.trade_date)
     approvals.request(
         actor=actor,
         kind=AMENDMENT,
@@ -333,24 +340,39 @@ def _ask(amendment: Amendment, actor: Actor) -> None:
         reason=f"Amendment of trade {trade.number}: both sides agreed.",
         amount=worth.base_value,
         currency="INR",
-        needed=approvals_for(trade.organization, worth.base_value, trade.trade_date),
+        needed=max(needed, trade.approvals_required, WARNED if is_warned else 1),
         excluded=involved(trade),
         diff=[(row["pointer"], str(row["old"]), str(row["new"])) for row in amendment.changes],
     )
 
 
+def _assess(amendment: Amendment, actor: Actor, terms: t.Terms) -> RiskAssessment:
+    price = getattr(terms.price, "price", amendment.trade.price)
+    sold = (Reservation.Status.SOLD,)
+    return assess(amendment.trade, actor, terms, price=price, states=sold)
+
+
 @service(
     requires=capabilities.APPROVE,
     emits=[events.TradeAmended],
-    raises=dict.fromkeys([rules.InvalidState, rules.SnapshotDamaged, rules.AmendmentStale, *effects.ERRORS]),
+    raises=dict.fromkeys([
+        rules.InvalidState, rules.SnapshotDamaged, rules.AmendmentStale, rules.OnHold, rules.ReservationNotLive,
+        rules.PartnerNotReady, rules.RiskBlocked, *effects.ERRORS,
+    ]),
     lock_via=rules.lock_trade,
     label="Apply an approved amendment",
-)
+)  # fmt: skip
 def apply_amendment(amendment: Amendment, *, actor: Actor, request: ApprovalRequest) -> Amendment:
     """Put an accepted amendment into force once it is approved; a dispatch meanwhile makes it stale."""
     _require_open(amendment, _Of.ACCEPTED)
     if Dispatch.objects.filter(trade=amendment.trade, voided_at=None).exists():
         raise rules.AmendmentStale
+    if amendment.trade.hold_code is not None:
+        raise rules.OnHold
+    terms = engine.terms.thaw(amendment.proposed_body, amendment.proposed_hash)
+    refusal = judging.blocked(_assess(amendment, actor, terms))
+    if refusal is not None:
+        raise refusal
     _apply(amendment, actor, on_behalf=amendment.evidence_id is not None)
     return amendment
 
@@ -405,8 +427,8 @@ def _apply(amendment: Amendment, actor: Actor, *, on_behalf: bool) -> None:
         Fraction(trade.quantity) * Fraction(terms.weight_kg) / Fraction(trade.weight_kg), 3
     )  # fmt: skip
     less, cheaper = trade.quantity - quantity, worth.contract_value - trade.contract_value
-    if less or cheaper:
-        _move(trade, actor, amendment, less=less, value=cheaper, base_value=worth.base_value)
+    if amendment.commercial:
+        _move(trade, actor, amendment, terms, less=less, value=cheaper)
     trade.terms_version += 1
     trade.contract_hash = amendment.proposed_hash
     trade.price = getattr(terms.price, "price", trade.price)
@@ -420,7 +442,7 @@ def _apply(amendment: Amendment, actor: Actor, *, on_behalf: bool) -> None:
     write_terms(trade, amendment.proposed_body, amendment.proposed_hash, actor, amendment)
     _write_parts(trade, amendment, terms, actor)
     for side, user, behalf, evidence in (
-        (amendment.side, amendment.created_by_id, amendment.on_behalf, None),
+        (amendment.side, amendment.created_by_id, amendment.on_behalf, amendment.proposal_evidence),
         (
             "BUYER" if amendment.side == "SELLER" else "SELLER",
             amendment.decided_by_id,
@@ -449,31 +471,19 @@ def _apply(amendment: Amendment, actor: Actor, *, on_behalf: bool) -> None:
 
 
 def _move(
-    trade: Trade, actor: Actor, amendment: Amendment, *, less: Decimal, value: Decimal, base_value: Decimal
+    trade: Trade, actor: Actor, amendment: Amendment, terms: t.Terms, *, less: Decimal, value: Decimal
 ) -> None:
     key, approved = f"amend:{amendment.pk}", trade.approved_at is not None
     effects.locked(trade)
-    ledger.adjust(
-        trade.requirement, actor=actor, trade_id=trade.pk, quantity=-less, entry_key=key,
-        amount=value if approved else Decimal(0),
-    )  # fmt: skip
-    if less:
-        stock.return_stock(
-            trade.availability,
-            actor=actor,
-            reservation_id=trade.reservation_id,
-            trade_id=trade.pk,
-            quantity=less,
-        )
+    if less or value:
+        effects.follow_amendment(trade, actor, less=less, value=value, approved=approved, key=key)
+    amount, source = effects.exposure_of(trade, terms, terms.weight_kg), effects.source_of(trade)
     if approved:
-        effects.contract_again(trade, actor, base_value, key)
+        effects.contract_again(trade, actor, amount, key)
         return
     account = CreditAccount.objects.filter(pk=trade.buyer_id).first()
-    held = exposure.open_amount(account, effects.source_of(trade), Bucket.HOLD) if account is not None else 0
-    if not account or not held:
-        return
-    change = rounded(Fraction(held) * Fraction(base_value) / Fraction(trade.base_value), 2) - held
-    source = effects.source_of(trade)
+    held = exposure.open_amount(account, source, Bucket.HOLD) if account is not None else Decimal(0)
+    change = amount - held
     if change > 0:
         exposure.take_hold(actor=actor, partner=trade.buyer, amount=change, source=source, entry_key=key)
     elif change < 0:

@@ -7,9 +7,13 @@ from uuid import UUID
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
+from apps.availability.models import Reservation
 from apps.organization.models.identity import Organization
+from apps.risk.models import RiskAssessment
+from apps.risk.models.base import Verdict
 from apps.risk.services import assessing
 from apps.trades import capabilities, events
+from apps.trades.engine import terms as t
 from apps.trades.models import Acknowledgement, Amendment, Approval, ApprovalBand, Deadline, Trade
 from apps.trades.services import deadlines, effects, judging, rules
 from apps.trades.services.rules import head, quantity_of
@@ -17,10 +21,12 @@ from apps.trades.services.tax_rules import FIRST_BANDS
 from erp import clock
 from erp.access import Actor
 from erp.approvals import ApprovalKind
+from erp.errors import SelfApproval
 from erp.services import Refusal, emit, refuse, service
 from erp.uploads.models import StoredFile
 
 _Status = Trade.Status
+WARNED = 2  # people who approve what the risk rules warn about (rulings X20)
 
 
 def approvals_for(organization: Organization, value: Decimal, day: date) -> int:
@@ -45,9 +51,11 @@ def _involved(request: ApprovalRequest) -> Iterable[UUID]:
 
 
 def _end_request(trade: Trade, *, actor: Actor, request: ApprovalRequest) -> None:
-    """A refused trade is cancelled; a request that ended otherwise leaves it as it is."""
+    """A refused trade is cancelled. Nobody takes the request back while both sides wait: it is asked for again."""
     from apps.trades.services import cancellation
 
+    if request.status == ApprovalRequest.Status.WITHDRAWN and trade.status == _Status.PENDING_APPROVAL:
+        request_approval(trade, actor)
     if request.status == ApprovalRequest.Status.REFUSED and trade.status == _Status.PENDING_APPROVAL:
         cancellation.cancel_unfinished(trade, actor=actor, reason_code="NOT_APPROVED")
 
@@ -103,7 +111,7 @@ def request_approval(trade: Trade, actor: Actor) -> None:
     emits=[events.TradeAcknowledged],
     raises=[
         rules.InvalidState, rules.SnapshotDamaged, rules.NotASide, rules.EvidenceRequired, rules.ContractChanged,
-        rules.AlreadyAcknowledged, rules.FileUsed, approvals.PendingExists, approvals.ReasonMissing,
+        rules.AlreadyAcknowledged, rules.FileUsed, SelfApproval, approvals.PendingExists, approvals.ReasonMissing,
     ],
     label="Acknowledge",
 )  # fmt: skip
@@ -123,6 +131,8 @@ def acknowledge(
     given = trade.acknowledgements.filter(terms_version=trade.terms_version)
     if given.filter(role=side).exists():
         raise rules.AlreadyAcknowledged
+    if given.filter(created_by_id=actor.pk).exists():
+        raise SelfApproval("You agreed for the other side, so another person must act for this one.")
     rules.use_files(actor, evidence)
     complete = given.exists()
     Acknowledgement(
@@ -152,6 +162,21 @@ def acknowledge(
     return trade
 
 
+def assess(
+    trade: Trade, actor: Actor, terms: t.Terms, *, price: Decimal, states: tuple[str, ...]
+) -> RiskAssessment:
+    """Ask partners' gates and risk about terms. Raises ReservationNotLive, PartnerNotReady."""
+    requirement, offer, held = effects.locked(trade)
+    if held.trade_id != trade.pk or held.status not in states:
+        raise rules.ReservationNotLive
+    needed = rules.permissions_of(terms, trade.seller, trade.buyer)
+    rules.require_partners(trade.seller, trade.buyer, needed, clock.today())
+    return judging.judge(
+        actor, requirement, offer, held, weight_kg=terms.weight_kg, price=price, trade_id=trade.pk,
+        match_id=trade.source_match_id,
+    )  # fmt: skip
+
+
 @service(
     requires=capabilities.APPROVE,
     emits=[events.TradeApproved, events.TradeApprovalRecorded],
@@ -176,17 +201,13 @@ def approve(trade: Trade, *, actor: Actor, comment: str = "") -> Trade | Refusal
     if trade.hold_code is not None:
         raise rules.OnHold
     if request.given + 1 >= request.needed:
-        requirement, offer, held = effects.locked(trade)
-        if held.trade_id != trade.pk or held.status != held.Status.IN_TRADE:
-            raise rules.ReservationNotLive
-        needed = rules.permissions_of(terms, trade.seller, trade.buyer)
-        rules.require_partners(trade.seller, trade.buyer, needed, clock.today())
-        assessment = judging.judge(
-            actor, requirement, offer, held, weight_kg=trade.weight_kg, price=trade.price, trade_id=trade.pk,
-            match_id=trade.source_match_id,
-        )  # fmt: skip
+        assessment = assess(trade, actor, terms, price=trade.price, states=(Reservation.Status.IN_TRADE,))
         if (refusal := judging.blocked(assessment)) is not None:
             return refuse(refusal)
+        if assessment.status == Verdict.WARN and request.needed < WARNED:
+            request = approvals.require_more(request, actor=actor, needed=WARNED)
+            trade.approvals_required = WARNED
+            trade.save()
     request = approvals.decide(
         request, actor=actor, decision="approve", subject_version=trade.terms_version, note=comment
     )
@@ -205,7 +226,8 @@ def approve(trade: Trade, *, actor: Actor, comment: str = "") -> Trade | Refusal
             )
         )
         return trade
-    effects.confirm(trade, actor)
+    effects.confirm(trade, terms, actor)
+    judging.executed(actor, trade)
     rules.touch(trade, status=_Status.APPROVED, approved_at=clock.now())
     deadlines.start(trade, terms, actor)
     emit(

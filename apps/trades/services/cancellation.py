@@ -4,16 +4,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Sum
-
 from apps.approvals import services as approvals
 from apps.commodities.exact import rounded
 from apps.trades import capabilities, engine, events
 from apps.trades.engine import facts as f
 from apps.trades.engine.terms import Side
-from apps.trades.models import Amendment, Deadline, DeliveryLine, Trade
-from apps.trades.services import deadlines, effects, rules, settlement
-from apps.trades.services.execution import in_transit
+from apps.trades.models import Amendment, Deadline, Trade
+from apps.trades.services import deadlines, effects, judging, rules, settlement
+from apps.trades.services.credit import in_rupees
+from apps.trades.services.execution import arrived, in_transit
 from apps.trades.services.rules import head, quantity_of
 from erp import clock
 from erp.access import Actor
@@ -52,7 +51,9 @@ def cancel(
     rules.require_writable(trade, *Trade.OPEN)
     if in_transit(trade):
         raise rules.GoodsInTransit
-    if washout is None and reason_code in DEFAULTS:
+    if washout is not None and trade.approved_at is None:
+        raise rules.InvalidState.of_status(trade)  # nobody is bound yet, so nothing is owed
+    if washout is None and reason_code in DEFAULTS and trade.approved_at is not None:
         raise rules.WashoutMissing.at("/washout", "required", "A default needs the market price.")
     priced = None
     if washout is not None:
@@ -88,9 +89,7 @@ def cancel_unfinished(trade: Trade, *, actor: Actor, reason_code: str) -> Trade:
 
 
 def _cancel(trade: Trade, actor: Actor, code: str, *, withdraw: bool, washout: f.Washout | None) -> Trade:
-    came = DeliveryLine.objects.filter(delivery__trade=trade).aggregate(
-        count=Sum("count"), kg=Sum("weight_kg")
-    )
+    came = arrived(trade)
     was_approved = trade.approved_at is not None
     quantity, kg, amount = _rest(trade, came["count"] or 0, came["kg"] or Decimal(0))
     whole = came["kg"] is None
@@ -124,6 +123,8 @@ def _cancel(trade: Trade, actor: Actor, code: str, *, withdraw: bool, washout: f
         cancelled_kg=trade.cancelled_kg + kg,
         cancel_reason=code,
     )
+    if whole:
+        judging.cancelled(actor, trade, DEFAULTS.get(code), kg, in_rupees(trade, amount), clock.today())
     roles = {str(trade.seller_id): "SELLER", str(trade.buyer_id): "BUYER"}
     emit(
         events.TradeCancelled(

@@ -1,6 +1,6 @@
 """The terms of a new trade: what match or negotiation fix, what staff add, and what parties and goods bring."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -380,6 +380,9 @@ def _parties(source: Source, content: Mapping[str, Any], day: date) -> list[Part
         if (role, entry["partner"].pk) in seen:
             raise rules.PartyInvalid.at(f"/parties/{number}", "duplicate", "The party occurs twice.")
         seen.add((role, entry["partner"].pk))
+        if role is Role.CONTROLLER and _is_near(entry["partner"], sides.values()):
+            words = "A controller belongs to neither side."
+            raise rules.PartyInvalid.at(f"/parties/{number}/partner_id", "not_independent", words)
         rows.append(party_of(role, entry["partner"], entry, day, f"/parties/{number}"))
     singles = [
         row.role for row in rows if row.role not in (Role.BROKER_SELLER, Role.BROKER_BUYER, Role.CONTROLLER)
@@ -387,6 +390,12 @@ def _parties(source: Source, content: Mapping[str, Any], day: date) -> list[Part
     if len(singles) != len(set(singles)):
         raise rules.PartyInvalid.at("/parties", "duplicate", "Two partners have one role.")
     return rows
+
+
+def _is_near(partner: Partner, sides: Iterable[Partner]) -> bool:
+    """Whether the partner is one of the sides, or of the group of one."""
+    groups = {side.group_id for side in sides} - {None}
+    return partner.pk in {side.pk for side in sides} or partner.group_id in groups
 
 
 def party_of(role: Role, partner: Partner, entry: Mapping[str, Any], day: date, pointer: str) -> PartyRow:
@@ -403,6 +412,12 @@ def party_of(role: Role, partner: Partner, entry: Mapping[str, Any], day: date, 
     elif not usable.filter(pk=registration.pk).exists():
         raise rules.RegistrationNotOfParty.at(f"{pointer}/registration_id", "not_usable", "Choose another.")
     declaration: StoredFile | None = entry.get("declaration")
+    if declaration is not None and partner.legal_form not in (
+        Partner.LegalForm.PROPRIETORSHIP,
+        Partner.LegalForm.HUF,
+    ):
+        words = "Only an individual or a Hindu undivided family is an agriculturist."  # CGST Act s. 2(7)
+        raise rules.PartyInvalid.at(f"{pointer}/declaration_upload_id", "legal_form", words)
     if partner.country != "IN":
         status = t.TaxStatus.FOREIGN
     elif registration is not None:

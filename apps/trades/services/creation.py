@@ -161,6 +161,8 @@ def create(
             estimated_kg=lot.estimated_kg,
             created_by_id=actor.pk,
         ).save()
+    offered_ids = [offered.pk for offered, _ in drafted.lots if offered is not None]
+    judging.created(actor, trade, terms, offered_ids)
     until = rules.day_of(trade.acknowledge_until)
     Deadline(trade=trade, kind=Deadline.Kind.ACKNOWLEDGE, due_date=until, created_by_id=actor.pk).save()
     emit(
@@ -309,8 +311,9 @@ def _bind(trade: Trade, source: contract.Source, actor: Actor, traded: Decimal) 
     rest = source.reservation.still_open - traded
     if rest:
         stock.release(
-            source.offer, actor=actor, reservation_id=trade.reservation_id, quantity=rest, cause="by_match"
-        )
+            source.offer, actor=actor, reservation_id=trade.reservation_id, quantity=rest,
+            cause="by_match" if source.negotiation is None else "by_negotiation",
+        )  # fmt: skip
     if source.negotiation is not None:
         negotiating.link_trade(source.negotiation, actor=actor, trade_id=trade.pk)
     deals.convert(source.match, actor=actor, trade_id=trade.pk, reservation_id=trade.reservation_id)
@@ -344,6 +347,10 @@ def create_accepted(negotiation: Negotiation, *, actor: Actor) -> None:
                 raise rules.ReservationNotLive
             made = create(actor=actor, negotiation=negotiation, reservation=reservation)
             code = made.problem.code if isinstance(made, Refused) else ""
+    except rules.StaleSource:
+        raise  # something changed meanwhile: the message is delivered again
+    except (rules.AlreadyCreated, of_negotiations.TradeLinked):
+        return  # by staff meanwhile
     except DomainError as problem:
         code = problem.code
     if code:

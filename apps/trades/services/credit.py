@@ -32,26 +32,38 @@ def record(trade: Trade, actor: Actor, payment: Payment) -> None:
             exposure.advance(
                 actor=actor, partner=trade.seller, source=source_of(trade), amount=amount, entry_key=key
             )
+    elif payment.kind == PaymentKind.REFUND.value:
+        _take_advance(trade, actor, amount, key)
     elif payment.kind == PaymentKind.BALANCE.value and _has_account(trade.buyer_id):
         exposure.pay(actor=actor, partner=trade.buyer, source=source_of(trade), amount=amount, entry_key=key)
 
 
-def reverse(trade: Trade, actor: Actor, payment: Payment) -> None:
-    """A bounced payment puts back what it had taken off; a bounced advance is no exposure any more."""
-    amount, key = in_rupees(trade, payment.amount), f"bounced:{payment.pk}"
+def _take_advance(trade: Trade, actor: Actor, amount: Decimal, key: str) -> Decimal:
+    """Take an advance off the seller, at most what is still open of it; returns what was used up before."""
+    if not _has_account(trade.seller_id):
+        return Decimal("0.00")
     source = source_of(trade)
-    is_advance = payment.kind == PaymentKind.ADVANCE.value
-    if is_advance and _has_account(trade.seller_id):
-        account = exposure.locked_account(trade.seller_id)
-        held = exposure.open_amount(account, source, Bucket.ADVANCE)
-        if held:
-            exposure.advance(
-                actor=actor, partner=trade.seller, source=source, amount=-min(amount, held), entry_key=key
-            )
-    is_owed = payment.kind == PaymentKind.BALANCE.value or trade.status == Trade.Status.SETTLED
-    if payment.kind in PAYS and is_owed and _has_account(trade.buyer_id):
+    held = exposure.open_amount(exposure.locked_account(trade.seller_id), source, Bucket.ADVANCE)
+    taken = min(amount, held)
+    if taken:
+        exposure.advance(actor=actor, partner=trade.seller, source=source, amount=-taken, entry_key=key)
+    return amount - taken
+
+
+def reverse(trade: Trade, actor: Actor, payment: Payment) -> None:
+    """A bounced payment puts back what it had taken off; what of a bounced advance was delivered the buyer owes."""
+    amount, key = in_rupees(trade, payment.amount), f"bounced:{payment.pk}"
+    source, owed = source_of(trade), Decimal("0.00")
+    if payment.kind == PaymentKind.ADVANCE.value:
+        used = _take_advance(trade, actor, amount, key)
+        owed = used if trade.status in (Trade.Status.IN_EXECUTION, Trade.Status.DELIVERED) else owed
+    if payment.kind == PaymentKind.REFUND.value and _has_account(trade.seller_id):
+        exposure.advance(actor=actor, partner=trade.seller, source=source, amount=amount, entry_key=key)
+    if payment.kind == PaymentKind.BALANCE.value or trade.status == Trade.Status.SETTLED:
+        owed = amount
+    if payment.kind in PAYS and owed and _has_account(trade.buyer_id):
         exposure.reverse_payment(
-            actor=actor, partner=trade.buyer, source=source, amount=amount, entry_key=f"{key}:buyer"
+            actor=actor, partner=trade.buyer, source=source, amount=owed, entry_key=f"{key}:buyer"
         )
 
 

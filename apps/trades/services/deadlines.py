@@ -1,7 +1,7 @@
 """What is due when: set as the trade proceeds, met by what is recorded, missed by the daily task."""
 
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 from apps.trades import capabilities, engine, events
 from apps.trades.engine import terms as t
@@ -17,9 +17,13 @@ MSME_DAYS: Final = 45  # MSMED Act s. 15: at most so many days after delivery
 
 
 def open_one(trade: Trade, kind: str, due: date, actor: Actor) -> None:
-    """Set a deadline, unless there is one of its kind and day."""
-    if not Deadline.objects.filter(trade=trade, kind=kind, due_date=due).exists():
+    """Set a deadline, unless there is one of its kind and day; one that was void is open again."""
+    row = Deadline.objects.filter(trade=trade, kind=kind, due_date=due).first()
+    if row is None:
         Deadline(trade=trade, kind=kind, due_date=due, created_by_id=actor.pk).save()
+    elif row.status == _Status.VOID:
+        row.status = _Status.OPEN
+        row.save()
 
 
 def close(trade: Trade, *kinds: str, status: str = _Status.MET) -> None:
@@ -50,6 +54,27 @@ def after_dispatch(trade: Trade, terms: t.Terms, dispatch: Dispatch, actor: Acto
             dispatch.invoice_date, payment.balance_days, payment.day_kind, gathering.holidays(terms)
         )
         open_one(trade, _Kind.BALANCE, due, actor)
+
+
+def after_void(trade: Trade, terms: t.Terms, dispatch: Dispatch) -> None:
+    """A dispatch that never was sets no deadline: its balance isn't due, and lifting is still to be done."""
+    live, payment = Dispatch.objects.filter(trade=trade, voided_at=None), terms.payment
+    if not live.exists():
+        rows = Deadline.objects.filter(trade=trade, kind=_Kind.LIFTING, status=_Status.MET)
+        _set(rows, _Status.OPEN)
+    day = dispatch.invoice_date
+    if day is None or payment.balance_from is not t.BalanceFrom.INVOICE:
+        return
+    if not live.filter(invoice_date=day).exists():
+        due = payments.due_date(day, payment.balance_days, payment.day_kind, gathering.holidays(terms))
+        rows = Deadline.objects.filter(trade=trade, kind=_Kind.BALANCE, due_date=due)
+        _set(rows.filter(status__in=(_Status.OPEN, _Status.MISSED)), _Status.VOID)
+
+
+def _set(rows: Any, status: str) -> None:
+    for row in rows:
+        row.status = status
+        row.save()
 
 
 def after_delivery(trade: Trade, terms: t.Terms, day: date, actor: Actor) -> None:

@@ -1,6 +1,6 @@
 """Dispatches with their e-way bills, deliveries, and returns of what was rejected."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -9,8 +9,8 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import Sum
 
+from apps.approvals import services as approvals
 from apps.commodities.exact import rounded
-from apps.commodities.tax import NoTaxRate, tax_on
 from apps.partners.models import Partner, PartnerRole, Vehicle
 from apps.trades import capabilities, engine, events
 from apps.trades.engine import errors as engine_errors
@@ -18,6 +18,7 @@ from apps.trades.engine import facts as f
 from apps.trades.engine import terms as t
 from apps.trades.engine.terms import Role
 from apps.trades.models import (
+    Amendment,
     Deadline,
     Delivery,
     DeliveryLine,
@@ -30,7 +31,7 @@ from apps.trades.models import (
     TaxRule,
     Trade,
 )
-from apps.trades.services import deadlines, effects, rules
+from apps.trades.services import deadlines, effects, rules, settlement
 from apps.trades.services.quality import proceed, upper_kg
 from apps.trades.services.rules import day_of, head
 from erp import clock
@@ -41,12 +42,19 @@ from erp.services import emit, service
 _Status, _Eway = Trade.Status, Dispatch.Eway
 OUTWARD, RETURN = f.Movement.OUTWARD.value, f.Movement.RETURN.value
 Lines = Sequence[dict[str, Any]]
+INVOICE_DAYS: Final = 7  # an invoice is dated at most so many days after its dispatch
+EWAY_DAYS: Final = 360  # that an e-way bill can be extended to in all (CGST Rules r. 138)
 RETRY_MINUTES: Final = (1, 5, 15, 60, 240)  # between attempts to get an e-way bill; then it has failed
 
 
 def live_dispatches(trade: Trade) -> Any:
     """Dispatches that weren't voided."""
     return Dispatch.objects.filter(trade=trade, voided_at=None)
+
+
+def live_dispatches_of(eway_number: str) -> Any:
+    """Dispatches that weren't voided with this e-way bill."""
+    return Dispatch.objects.filter(eway_number=eway_number, voided_at=None)
 
 
 def in_transit(trade: Trade) -> bool:
@@ -72,12 +80,12 @@ def _goods(lines: Lines) -> list[events.LotGoods]:
 
 @service(
     requires=capabilities.DISPATCH,
-    emits=[events.TradeDispatched],
+    emits=[events.TradeDispatched, events.TradeAmendmentClosed],
     raises=dict.fromkeys([
         rules.InvalidState, rules.SnapshotDamaged, rules.NotYourPart, rules.DateInFuture, rules.LotUnknown,
         rules.CountMismatch, rules.VehiclePapersExpired, rules.TransporterUnfit, rules.QualityRejected, rules.OnHold,
         rules.OverTolerance, rules.LotOverdispatched, rules.DocumentMissing, rules.DocumentUsed, rules.NotDelivered,
-        engine_errors.TaxRuleMissing, *effects.ERRORS,
+        rules.NotRejected, rules.TimesOutOfOrder, *settlement.YEAR_ERRORS, *effects.ERRORS,
     ]),
     label="Record a dispatch",
 )  # fmt: skip
@@ -106,19 +114,21 @@ def dispatch(
     )
     terms = rules.require_writable(trade, *states)
     sender = Role.SELLER if returns is None else Role.BUYER
-    own = rules.role_of(trade, actor, sender, Role.TRANSPORTER)
-    if own == Role.TRANSPORTER and transporter is not None and transporter.pk != actor.partner_id:
-        raise rules.NotYourPart
+    own = rules.role_of(trade, actor, sender, *([Role.TRANSPORTER] if returns is None else []))
+    if own == Role.TRANSPORTER and (
+        (transporter is not None and transporter.pk != actor.partner_id) or invoice_number or invoice_date
+    ):
+        raise rules.NotYourPart  # the invoice is the seller's: what is due when depends on it
     if trade.hold_code is not None and not actor.is_staff:
         raise rules.OnHold
     rules.require_past("/dispatched_at", dispatched_at)
-    if invoice_date is not None and invoice_date > clock.today():
-        raise rules.DateInFuture.at("/invoice_date", "future", f"Not after today, {clock.today()}.")
     day = day_of(dispatched_at)
+    _require_dates(trade, actor, day, invoice_date)
     lots = rules.require_lots(trade, lines)
     if returns is None:
         _require_open(trade, terms, lines, lots)
     else:
+        _require_rejected(trade, lots)
         _require_delivered(trade, returns, lines)
     carrier = transporter or _carrier(trade)
     vehicle, plate = _roadworthy(carrier, vehicle, vehicle_number, day)
@@ -139,6 +149,8 @@ def dispatch(
             eway_status__in=(_Eway.PENDING, _Eway.RECORDED),
         ).exists()
     ):
+        raise rules.DocumentUsed
+    if eway_number and live_dispatches_of(eway_number).exists():
         raise rules.DocumentUsed
     places = [terms.references.get("from_location_id"), terms.references.get("to_location_id")]
     start, end = places if returns is None else places[::-1]
@@ -174,9 +186,9 @@ def dispatch(
         ).save()
     if returns is None:
         deadlines.after_dispatch(trade, terms, row, actor)
+        _overtake_amendments(trade, actor)
         proceed(trade)
     else:
-        _take_back(trade, terms, row, lines, actor)
         rules.touch(trade)
     emit(
         events.TradeDispatched(
@@ -187,6 +199,38 @@ def dispatch(
     return row
 
 
+def _require_dates(trade: Trade, actor: Actor, day: date, invoice_date: date | None) -> None:
+    """Nothing leaves before the approval, and no invoice is older than the trade or much younger than the dispatch."""
+    if trade.approved_at is not None and day < day_of(trade.approved_at):
+        raise rules.TimesOutOfOrder.at("/dispatched_at", "order", "The trade was not approved on that day.")
+    if invoice_date is None:
+        return
+    settlement.require_open_date(trade, actor, invoice_date, "/invoice_date")
+    last = day + timedelta(days=INVOICE_DAYS)
+    if not trade.trade_date <= invoice_date <= last:
+        raise rules.TimesOutOfOrder.at("/invoice_date", "order", f"From {trade.trade_date} to {last}.")
+
+
+def _overtake_amendments(trade: Trade, actor: Actor) -> None:
+    """Terms that a figure depends on can't change once goods have left: open amendments of them are stale."""
+    for amendment in Amendment.objects.filter(trade=trade, commercial=True, status__in=Amendment.OPEN):
+        approvals.mark_stale(actor=actor, row_type="trade_amendment", row_id=amendment.pk)
+        amendment.status = Amendment.Status.STALE
+        amendment.save()
+        emit(
+            events.TradeAmendmentClosed(
+                **head(trade), amendment_id=amendment.pk, amendment_status=amendment.status
+            )
+        )
+
+
+def _require_rejected(trade: Trade, lots: Iterable[Any]) -> None:
+    """Only a lot that the governing result rejects goes back (rulings §4)."""
+    rejected = Governing.objects.filter(trade=trade, result__decision=QualityResult.Decision.REJECT)
+    if set(lots) - set(rejected.values_list("lot_id", flat=True)):
+        raise rules.NotRejected
+
+
 def _require_open(trade: Trade, terms: t.Terms, lines: Lines, lots: dict[Any, Any]) -> None:
     """What leaves must be accepted quality and within the lots and the contract."""
     rejected = Governing.objects.filter(trade=trade, result__decision=QualityResult.Decision.REJECT).exclude(
@@ -194,10 +238,10 @@ def _require_open(trade: Trade, terms: t.Terms, lines: Lines, lots: dict[Any, An
     )
     if rejected.filter(lot__in=lots).exists():
         raise rules.QualityRejected
-    counts, back = _moved(trade, OUTWARD, "count"), _moved(trade, RETURN, "count")
+    counts = _moved(trade, OUTWARD, "count")  # what came back is the offer's again
     for number, line in enumerate(lines):
         lot = lots[line["lot_id"]]
-        gone = counts.get(lot.pk, Decimal(0)) - back.get(lot.pk, Decimal(0))
+        gone = counts.get(lot.pk, Decimal(0))
         if lot.count is not None and gone + line["count"] > lot.count:
             left = max(lot.count - gone, Decimal(0))
             raise rules.LotOverdispatched(
@@ -206,7 +250,6 @@ def _require_open(trade: Trade, terms: t.Terms, lines: Lines, lots: dict[Any, An
                 ]
             )
     weight = sum(_moved(trade, OUTWARD, "weight_kg").values(), Decimal(0))
-    weight -= sum(_moved(trade, RETURN, "weight_kg").values(), Decimal(0))
     most = upper_kg(trade, terms)
     if weight + sum(line["weight_kg"] for line in lines) > most:
         raise rules.OverTolerance(most_kg=str(most))
@@ -235,7 +278,7 @@ def _require_delivered(trade: Trade, returns: Dispatch, lines: Lines) -> None:
             )
 
 
-def _take_back(trade: Trade, terms: t.Terms, row: Dispatch, lines: Lines, actor: Actor) -> None:
+def _take_back(trade: Trade, terms: t.Terms, row: Delivery, lines: Lines, actor: Actor) -> None:
     """Returned goods go back to the offer; demand falls by what was bought of them."""
     effects.locked(trade)
     quantity = quantity_of_lines(trade, lines)
@@ -275,7 +318,8 @@ def _roadworthy(
     carrier: Partner | None, vehicle: Vehicle | None, number: str, day: date
 ) -> tuple[Vehicle | None, str]:
     """The vehicle and its plate; one that we know needs valid papers, whoever named it."""
-    if carrier is not None and not PartnerRole.objects.usable(day).filter(partner=carrier).exists():
+    roles = PartnerRole.objects.usable(day).filter(service_kind=PartnerRole.ServiceKind.TRANSPORTER)
+    if carrier is not None and not roles.filter(partner=carrier).exists():
         raise rules.TransporterUnfit.at("/transporter_id", "not_usable", "The partner can't carry goods now.")
     plate = "".join(number.upper().split())
     if vehicle is None and plate:
@@ -293,14 +337,7 @@ def _roadworthy(
 
 def _value(trade: Trade, terms: t.Terms, lines: Lines, day: date) -> Decimal:
     """Value of a consignment with tax, at the contract price."""
-    taxed = Fraction(1)
-    if terms.direction is t.Direction.DOMESTIC and terms.seller.tax_status is t.TaxStatus.REGISTERED:
-        try:
-            found = tax_on(terms.goods.hsn, day, terms.references.get("tax_condition"))
-        except NoTaxRate as missing:
-            raise engine_errors.TaxRuleMissing(str(missing.detail)) from missing
-        taxed += Fraction(found.rate_percent) / 100
-    return rounded(Fraction(_price(trade, terms, kg_of(lines))) * taxed, 2)
+    return rounded(Fraction(_price(trade, terms, kg_of(lines))) * effects.tax_factor(terms, day), 2)
 
 
 def _eway_status(trade: Trade, terms: t.Terms, value: Decimal, number: str, day: date) -> str:
@@ -335,12 +372,15 @@ def valid_until(start: datetime, distance_km: int) -> datetime:
 def void_dispatch(dispatch: Dispatch, *, actor: Actor, reason: str) -> Dispatch:
     """Take back a dispatch before its delivery: it was recorded by mistake, or the goods never left."""
     trade = dispatch.trade
-    rules.require_writable(trade, _Status.IN_EXECUTION)
-    rules.role_of(trade, actor, Role.SELLER)
-    if dispatch.voided_at is not None or dispatch.direction == RETURN or hasattr(dispatch, "delivery"):
+    is_return = dispatch.direction == RETURN
+    terms = rules.require_writable(trade, _Status.IN_EXECUTION, *([_Status.DELIVERED] if is_return else []))
+    rules.role_of(trade, actor, *([] if is_return else [Role.SELLER]))  # staff alone void a return
+    if dispatch.voided_at is not None or hasattr(dispatch, "delivery"):
         raise rules.AlreadyDelivered
     dispatch.voided_at, dispatch.voided_by_id, dispatch.void_reason = clock.now(), actor.pk, reason
     dispatch.save()
+    if not is_return:
+        deadlines.after_void(trade, terms, dispatch)
     rules.touch(trade)
     emit(events.TradeDispatchVoided(**head(trade), dispatch_id=dispatch.pk))
     return dispatch
@@ -376,8 +416,10 @@ def extend_eway(
     if vehicle_number:
         _, plate = _roadworthy(dispatch.transporter, None, vehicle_number, clock.today())
     last = dispatch.eway_valid_until
-    if valid_until is not None and last is not None and valid_until <= last:
-        raise rules.TimesOutOfOrder.at("/valid_until", "order", "It is not later than before.")
+    latest = dispatch.dispatched_at + timedelta(days=EWAY_DAYS)
+    if valid_until is not None and (valid_until > latest or (last is not None and valid_until <= last)):
+        words = f"Later than before, and at most {EWAY_DAYS} days after the dispatch."
+        raise rules.TimesOutOfOrder.at("/valid_until", "order", words)
     kind = EwayExtension.Kind.VEHICLE if plate else EwayExtension.Kind.VALIDITY
     row = EwayExtension(
         trade=trade, dispatch=dispatch, kind=kind, vehicle_number=plate, valid_until=valid_until, reason=reason,
@@ -401,7 +443,8 @@ def extend_eway(
 def record_eway(dispatch: Dispatch, *, actor: Actor, number: str = "") -> Dispatch:
     """Record the answer of the e-way bill portal, or that it refuses; a repeat changes nothing."""
     trade = dispatch.trade
-    if dispatch.eway_status != _Eway.PENDING:
+    waiting = (_Eway.PENDING, _Eway.FAILED) if number else (_Eway.PENDING,)
+    if dispatch.eway_status not in waiting or dispatch.voided_at is not None:
         return dispatch
     dispatch.eway_status = _Eway.RECORDED if number else _Eway.FAILED
     until = valid_until(dispatch.dispatched_at, dispatch.distance_km)
@@ -459,13 +502,15 @@ def deliver(
 ) -> Delivery:
     """Record what arrived of a dispatch; the last one, or what completes the quantity, ends the execution.
 
+    What comes back to the seller it records itself: only then it has the goods again, and the buyer owes less.
     A final delivery that stays below the tolerance leaves a rest, which is cancelled with its washout.
     """
-    terms = rules.require_writable(trade, _Status.IN_EXECUTION)
-    rules.role_of(trade, actor, Role.BUYER)
-    rules.require_past("/delivered_at", delivered_at)
     dispatch = Dispatch.objects.get(pk=dispatch.pk)  # as it is under the lock of the trade
-    if dispatch.trade_id != trade.pk or dispatch.direction != OUTWARD:
+    is_return = dispatch.trade_id == trade.pk and dispatch.direction == RETURN
+    terms = rules.require_writable(trade, _Status.IN_EXECUTION, *([_Status.DELIVERED] if is_return else []))
+    rules.role_of(trade, actor, Role.SELLER if is_return else Role.BUYER)
+    rules.require_past("/delivered_at", delivered_at)
+    if dispatch.trade_id != trade.pk:
         raise rules.LotUnknown.at("/dispatch_id", "does_not_exist", "The trade has no such dispatch.")
     if dispatch.voided_at is not None or hasattr(dispatch, "delivery"):
         raise rules.AlreadyDelivered
@@ -491,29 +536,49 @@ def deliver(
         DeliveryLine(
             delivery=row, lot_id=line["lot_id"], count=line.get("count"), weight_kg=line["weight_kg"]
         ).save()
+    if is_return:
+        _take_back(trade, terms, row, lines, actor)
+        return _tell_delivered(trade, row, lines, complete=False)
     if final and in_transit(trade):
         raise rules.GoodsInTransit
     complete = _is_complete(trade, terms, final=final)
-    effects.deliver(trade, actor, _price(trade, terms, kg_of(lines)), str(row.pk))
+    kg = kg_of(lines)
+    left = Fraction(trade.open_kg) - Fraction(arrived(trade)["kg"] or 0) + Fraction(kg)  # before this one
+    part = Fraction(1) if complete or left <= kg else Fraction(kg) / left
+    effects.deliver(trade, actor, effects.exposure_of(trade, terms, kg), str(row.pk), part=part)
     deadlines.after_delivery(trade, terms, day_of(delivered_at), actor)
     if complete:
         deadlines.close(trade, Deadline.Kind.DELIVERY)
-    rules.touch(trade, status=_Status.DELIVERED if complete else trade.status)
+    trade.status = _Status.DELIVERED if complete else trade.status
+    return _tell_delivered(trade, row, lines, complete=complete)
+
+
+def _tell_delivered(trade: Trade, row: Delivery, lines: Lines, *, complete: bool) -> Delivery:
+    rules.touch(trade)
     emit(
         events.TradeDelivered(
-            **head(trade), delivery_id=row.pk, dispatch_id=dispatch.pk, lines=_goods(lines), complete=complete
+            **head(trade),
+            delivery_id=row.pk,
+            dispatch_id=row.dispatch_id,
+            lines=_goods(lines),
+            complete=complete,
         )
     )
     return row
+
+
+def arrived(trade: Trade) -> dict[str, Any]:
+    """What was delivered to the buyer: packages and kilograms."""
+    lines = DeliveryLine.objects.filter(delivery__trade=trade, delivery__dispatch__direction=OUTWARD)
+    found: dict[str, Any] = lines.aggregate(count=Sum("count"), kg=Sum("weight_kg"))
+    return found
 
 
 def _is_complete(trade: Trade, terms: t.Terms, *, final: bool) -> bool:
     """Whether the quantity is delivered: all packages or kilograms, or at the end what the tolerance allows."""
     if in_transit(trade):
         return False
-    came = DeliveryLine.objects.filter(delivery__trade=trade).aggregate(
-        count=Sum("count"), kg=Sum("weight_kg")
-    )
+    came = arrived(trade)
     if trade.count is not None and (came["count"] or 0) >= trade.count - trade.cancelled_count:
         return True
     kg = Fraction(came["kg"] or 0)

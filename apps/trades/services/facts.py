@@ -22,7 +22,10 @@ def goods_of(trade: Trade) -> dict[str, Any]:
         )
 
     dispatches = list(
-        Dispatch.objects.filter(trade=trade, voided_at=None).prefetch_related("lines").order_by("pk")
+        Dispatch.objects.filter(trade=trade, voided_at=None)
+        .exclude(direction=f.Movement.RETURN, delivery=None)  # on its way: it counts once the seller has it
+        .prefetch_related("lines")
+        .order_by("pk")
     )
     deliveries = trade.deliveries.prefetch_related("lines").order_by("pk")
     return {

@@ -1,9 +1,9 @@
 """The terms and facts of a trade as the engine reads them, from stored rows."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
@@ -44,8 +44,7 @@ def gather(
     Raises SnapshotDamaged.
     """
     terms, happened = terms_of(trade), goods_of(trade)
-    advances = [row.paid_date for row in happened["payments"] if row.kind is f.PaymentKind.ADVANCE]
-    keys = _position_keys(terms, happened["dispatches"], as_of, invoice_date, advances)
+    keys = _position_keys(terms, happened, as_of, invoice_date)
     found = positions.find(keys, lock=lock)
     outward = {row.id for row in happened["dispatches"] if row.direction is f.Movement.OUTWARD}
     facts = f.Facts(
@@ -93,11 +92,7 @@ def goods_key(trade: Trade, day: date) -> PositionKey:
 
 
 def _position_keys(
-    terms: t.Terms,
-    dispatches: Iterable[f.Dispatch],
-    as_of: date,
-    invoice_date: date | None,
-    advances: Iterable[date],
+    terms: t.Terms, happened: Mapping[str, Any], as_of: date, invoice_date: date | None
 ) -> set[PositionKey]:
     def key(kind: f.RowKind, deductor: t.Party, deductee: t.Party, day: date) -> PositionKey:
         pair = UUID(deductor.partner_id), UUID(deductee.partner_id)
@@ -105,7 +100,8 @@ def _position_keys(
 
     keys: set[PositionKey] = set()
     if is_deducting(terms):
-        days = {row.invoice_date or invoice_date or as_of for row in dispatches} | {as_of, *advances}
+        days = {row.invoice_date or invoice_date or as_of for row in happened["dispatches"]} | {as_of}
+        days |= {row.paid_date for row in happened["payments"] if row.kind is f.PaymentKind.ADVANCE}
         keys |= {key(f.RowKind.TDS_GOODS, terms.buyer, terms.seller, day) for day in days}
     for row in terms.brokerage if terms.currency == "INR" else ():
         payer = terms.seller if row.side is t.Side.SELLER else terms.buyer

@@ -25,17 +25,10 @@ ERRORS: Final = (risk_facts.FactUnknown, risk_facts.FactContradicts)
 NOTHING: Final = Decimal("0.00")
 
 
-def is_known(trade: Trade) -> bool:
-    """Whether risk has a fact of the trade."""
-    return TradeFact.objects.filter(trade_id=trade.pk).exists()
-
-
 def report_settled(trade: Trade, actor: Actor, day: date, gathered: Gathered, done: s.Settlement) -> None:
     """Report a settled trade; once it is settled nothing is overdue."""
-    if not is_known(trade):
-        return
     due, in_time = _payments(gathered.facts, done)
-    due_kg = trade.open_kg
+    due_kg = trade.weight_kg if trade.cancel_reason == "SELLER_DEFAULT" else trade.open_kg
     end = gathered.terms.delivery.window_end
     outward = [row for row in gathered.facts.dispatches if row.direction is f.Movement.OUTWARD]
     moved = sum(
@@ -89,7 +82,7 @@ def owing() -> Any:
 )
 def report_overdue(trade: Trade, *, actor: Actor) -> bool:
     """Report what the buyer owes past its due day; returns whether there was something to report."""
-    if trade.status not in (Trade.Status.IN_EXECUTION, Trade.Status.DELIVERED) or not is_known(trade):
+    if trade.status not in (Trade.Status.IN_EXECUTION, Trade.Status.DELIVERED):
         return False
     today = clock.today()
     gathered = gathering.gather(trade, as_of=today, lock=False)

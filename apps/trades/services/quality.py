@@ -27,9 +27,11 @@ from apps.trades.models import (
     Weighment,
 )
 from apps.trades.services import rules
+from apps.trades.services.approval import involved
 from apps.trades.services.rules import head
+from erp import access
 from erp.access import Actor
-from erp.errors import FieldError
+from erp.errors import FieldError, SelfApproval
 from erp.services import emit, service
 from erp.uploads.models import StoredFile
 
@@ -57,6 +59,7 @@ def lot_of(trade: Trade, lot_id: Any) -> Lot:
         rules.InvalidState, rules.SnapshotDamaged, rules.NotYourPart, rules.LotUnknown, rules.DateInFuture,
         rules.TimesOutOfOrder, rules.ParameterUnknown, rules.ValueOutOfRange, rules.UnitMismatch,
         rules.SourceNotFinal, rules.GoverningIncomplete, rules.GoverningExists, rules.FileUsed,
+        rules.EvidenceRequired, rules.NotRejected, SelfApproval,
         engine.errors.ScheduleGap,
         engine.errors.FactsMissing,
     ],
@@ -90,14 +93,19 @@ def record_quality(
         raise rules.TimesOutOfOrder.at("/sampled_at", "order", "Samples are drawn before they are tested.")
     rows = _values(trade, values)
     is_award = source == _Source.AWARD
+    current = Governing.objects.filter(trade=trade, lot=lot).select_related("result").first()
+    if is_award:
+        _require_award(
+            trade, actor, current, report, beyond=(award_price, award_allowance_percent) != (None, None)
+        )
     if (award_price is not None or award_allowance_percent is not None) and not is_award:
         raise rules.SourceNotFinal.at(
             "/award_price", "award_only", "Only an award sets a price or an allowance."
         )
     if governing and source not in (terms.quality.final_source, _Source.AWARD):
         raise rules.SourceNotFinal(final_source=terms.quality.final_source)
-    current = Governing.objects.filter(trade=trade, lot=lot).first()
-    if supersedes is not None and (current is None or current.result_id != supersedes.pk):
+    governs = current.result_id if governing and current is not None else None
+    if supersedes is not None and governs != supersedes.pk:
         raise rules.GoverningExists.at("/supersedes_id", "not_governing", "Name the result that governs now.")
     if governing and current is not None and supersedes is None:
         raise rules.GoverningExists(governing_id=str(current.result_id))
@@ -134,6 +142,22 @@ def record_quality(
         )
     )  # fmt: skip
     return result
+
+
+def _require_award(
+    trade: Trade, actor: Actor, current: Governing | None, report: StoredFile | None, *, beyond: bool
+) -> None:
+    """An award is made as a dispute is decided: by who may, had no part in the trade, and has a report.
+
+    Raises CapabilityMissing, SelfApproval, EvidenceRequired; NotRejected for a price of goods that weren't rejected.
+    """
+    access.authorize(actor, capabilities.RESOLVE_DISPUTE, trade)
+    if actor.pk in involved(trade):
+        raise SelfApproval("You had a part in this trade, so another person must make the award.")
+    if report is None:
+        raise rules.EvidenceRequired.at("/report_upload_id", "required", "Upload the award.")
+    if beyond and (current is None or current.result.decision != QualityResult.Decision.REJECT):
+        raise rules.NotRejected
 
 
 def _values(trade: Trade, values: Sequence[dict[str, Any]]) -> list[QualityValue]:
@@ -203,7 +227,7 @@ def _weigher(trade: Trade, actor: Actor, stage: str) -> None:
     raises=[
         rules.InvalidState, rules.SnapshotDamaged, rules.NotYourPart, rules.LotUnknown, rules.DateInFuture,
         rules.NetNotPositive, rules.CountMismatch, rules.OverTolerance, rules.SlipUsed, rules.AlreadyCorrected,
-        rules.DispatchRequired, rules.FileUsed,
+        rules.DispatchRequired, rules.FileUsed, rules.EvidenceRequired,
     ],
     label="Record a weighing",
 )  # fmt: skip
@@ -241,6 +265,11 @@ def record_weight(
         same = (corrects.trade_id, corrects.lot_id, corrects.stage, corrects.dispatch_id)
         if same != (trade.pk, lot.pk, stage, dispatch and dispatch.pk):
             raise rules.LotUnknown.at("/corrects_id", "mismatch", "It is of another lot, stage or dispatch.")
+        recorded_by = getattr(corrects.created_by, "partner_id", None)
+        if actor.partner_id is not None and recorded_by != actor.partner_id:
+            raise rules.NotYourPart  # nobody replaces another's weighing by its own
+        if actor.partner_id is None and recorded_by is not None and slip is None:
+            raise rules.EvidenceRequired.at("/slip_upload_id", "required", "Upload the slip.")
         if Weighment.objects.filter(corrects=corrects).exists():
             raise rules.AlreadyCorrected
     _require_slip(trade, stage, weighbridge, slip_number, corrects)

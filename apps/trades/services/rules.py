@@ -196,13 +196,17 @@ class DocumentMissing(RuleBroken):
 
 
 class DocumentUsed(Conflict):
-    """A live e-way bill names this document already."""
+    """A live e-way bill names this document, or has this number, already."""
 
-    constraints = ("dispatch_eway_document_once",)
+    constraints = ("dispatch_eway_document_once", "dispatch_eway_number_once")
 
 
 class NotDelivered(Conflict):
     """Only delivered goods can come back."""
+
+
+class NotRejected(Conflict):
+    """Only a lot that the governing result rejects can go back."""
 
 
 class AlreadyDelivered(Conflict):

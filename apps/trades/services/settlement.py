@@ -26,10 +26,10 @@ from apps.trades.engine import facts as f
 from apps.trades.engine import settlement as s
 from apps.trades.engine import terms as t
 from apps.trades.models import (
-    Acknowledgement,
     Amendment,
     Approval,
     Deadline,
+    Dispatch,
     Dispute,
     LedgerEntry,
     Line,
@@ -41,6 +41,7 @@ from apps.trades.models import (
 )
 from apps.trades.services import credit, deadlines, gathering, ledger, performance, positions, rules
 from apps.trades.services import facts as facts_of
+from apps.trades.services.approval import involved
 from apps.trades.services.gathering import Gathered
 from erp import clock
 from erp.access import Actor
@@ -89,6 +90,8 @@ def preview(trade: Trade, *, as_of: date | None = None) -> Preview:
         blocking.append("dispute_open")
     if _open_amendment(trade):
         blocking.append("amendment_open")
+    if _coming_back(trade):
+        blocking.append("goods_in_transit")
     if trade.status != Trade.Status.DELIVERED:
         blocking.append("invalid_state")
     return Preview(trade.terms_version, day, done, hash_of(trade, gathered.facts), tuple(blocking))
@@ -104,8 +107,9 @@ def hash_of(trade: Trade, facts: f.Facts) -> str:
     requires=capabilities.SETTLE,
     emits=[events.TradeSettled],
     raises=[
-        rules.InvalidState, rules.DateInFuture, DisputeOpen, rules.AmendmentOpen, PreviewStale, SelfApproval,
-        errors.BalanceOpen, *performance.ERRORS, *ENGINE_ERRORS, *NUMBER_ERRORS,
+        rules.InvalidState, rules.DateInFuture, rules.TimesOutOfOrder, DisputeOpen, rules.AmendmentOpen,
+        rules.GoodsInTransit, PreviewStale, SelfApproval, errors.BalanceOpen, *performance.ERRORS, *ENGINE_ERRORS,
+        *NUMBER_ERRORS,
     ],
     label="Settle",
     description="Compute every figure from the recorded facts, post who owes whom, and draw up the statement.",
@@ -134,10 +138,15 @@ def settle(
         raise DisputeOpen
     if _open_amendment(trade):
         raise rules.AmendmentOpen
+    if _coming_back(trade):
+        raise rules.GoodsInTransit
     exposure.lock_accounts([trade.seller_id, trade.buyer_id])
     gathered = gathering.gather(
         trade, as_of=day, lock=True, invoice_number=invoice_number, invoice_date=invoice_date
     )
+    latest = _latest(gathered.facts)
+    if day < latest:
+        raise rules.TimesOutOfOrder.at("/settled_date", "order", f"The last fact is of {latest}.")
     if preview_hash and preview_hash != hash_of(trade, gathered.facts):
         raise PreviewStale("A fact changed since the preview. Look at a new one.")
     done = engines.settle(engines.CURRENT, gathered.terms, gathered.facts)
@@ -151,22 +160,26 @@ def settle(
     return trade
 
 
+def _latest(facts: f.Facts) -> date:
+    """The day of the last invoice, movement, weighing or payment."""
+    days = [
+        *(day for row in facts.dispatches for day in (row.dispatched_date, row.invoice_date) if day),
+        *(row.delivered_date for row in facts.deliveries),
+        *(row.paid_date for row in facts.payments),
+    ]
+    return max(days, default=date.min)
+
+
 def require_uninvolved(trade: Trade, actor: Actor) -> None:
-    """Raise SelfApproval for who made, changed, acknowledged, approved or awarded: nobody settles their own."""
+    """Raise SelfApproval for who made, changed, approved or awarded anything of the trade."""
     if actor.pk is None:
         return
-    amendments = Amendment.objects.filter(trade=trade)
-    decisions = ApprovalDecision.objects.filter(
-        request__subject_type="trade_amendment", request__subject_id__in=amendments.values("pk")
-    )
-    awards = QualityResult.objects.filter(trade=trade, source=QualityResult.Source.AWARD)
+    requests = [trade.pk, *Amendment.objects.filter(trade=trade).values_list("pk", flat=True)]
     if (
-        trade.created_by_id == actor.pk
+        actor.pk in involved(trade)
         or Approval.objects.filter(trade=trade, created_by_id=actor.pk).exists()
-        or Acknowledgement.objects.filter(trade=trade, created_by_id=actor.pk).exists()
-        or amendments.filter(Q(created_by_id=actor.pk) | Q(decided_by_id=actor.pk)).exists()
-        or decisions.filter(decider_id=actor.pk).exists()
-        or awards.filter(created_by_id=actor.pk).exists()
+        or ApprovalDecision.objects.filter(request__subject_id__in=requests, decider_id=actor.pk).exists()
+        or QualityResult.objects.filter(trade=trade, source="AWARD", created_by_id=actor.pk).exists()
     ):
         raise SelfApproval(
             "You created, changed, acknowledged, approved or awarded in this trade, so another person must settle it."
@@ -190,6 +203,12 @@ def _open_dispute(trade: Trade) -> bool:
 
 def _open_amendment(trade: Trade) -> bool:
     return Amendment.objects.filter(trade=trade, status__in=("PROPOSED", "ACCEPTED")).exists()
+
+
+def _coming_back(trade: Trade) -> bool:
+    """Whether rejected goods are on their way to the seller."""
+    rows = Dispatch.objects.filter(trade=trade, voided_at=None, direction=f.Movement.RETURN, delivery=None)
+    return bool(rows.exists())
 
 
 def _store(trade: Trade, actor: Actor, day: date, gathered: Gathered, done: s.Settlement) -> Settlement:

@@ -10,6 +10,7 @@ from apps.commodities.models.schedules import QualitySchedule, ScheduleLine
 from apps.commodities.models.terms import PassingTerms, PaymentTerms, WeighmentTerms
 from apps.matching.models import Match
 from apps.negotiations.models import Negotiation, Offer
+from apps.requirement.models import Requirement
 from apps.requirement.tests.factories import band
 from apps.trades.models import Trade
 from apps.trades.services import approval, creation, execution, quality
@@ -17,8 +18,10 @@ from apps.trades.tests.cases import DEMO_29
 from apps.trades.tests.stored import METHODS, Exchange
 from erp import clock
 from erp.access import SYSTEM
+from erp.files import PDF, Upload
 from erp.models import unguarded_writes
 from erp.services import unit_of_work
+from erp.uploads import services as uploads
 
 D = Decimal
 SLABS = [
@@ -94,7 +97,7 @@ class Deals(Exchange):
         self.managers = [world.user("INTERNAL_MANAGER") for _ in range(3)]
         self.director = world.user("INTERNAL_DIRECTOR")
 
-    def matched(self, quantity=100, price=53500, total=None, **fields):
+    def matched(self, quantity=100, price=53500, total=None, want=None, **fields):
         """An approved match with its reservation: of a new offer and a new requirement."""
         offer = self.world.offer(
             commodity=self.goods, seller=self.sellers, quantity=total or quantity,
@@ -108,6 +111,10 @@ class Deals(Exchange):
             bands=[band("trash", maximum=10)],
             max_quantity=D(total or quantity),
         )
+        if want:
+            with unguarded_writes():
+                Requirement.objects.filter(pk=wanted.pk).update(**want)
+            wanted = Requirement.objects.get(pk=wanted.pk)
         with unit_of_work(SYSTEM):
             held = stock.reserve(
                 offer, actor=SYSTEM, quantity=D(quantity), holder_partner=self.buyer, requirement_id=wanted.pk,
@@ -182,6 +189,11 @@ class Deals(Exchange):
         return creation.create(
             actor=actor or self.desk, match=match, reservation=held, content=self.content(**fields), **options
         )
+
+    def paper(self, user):
+        """An upload of the user that can be evidence."""
+        file = Upload("letter.pdf", PDF, b"%PDF-1.4 yes")
+        return uploads.create(actor=user, file=file, purpose="trade.evidence")
 
     def acknowledged(self, trade=None):
         trade = trade or self.created()

@@ -12,6 +12,7 @@ from apps.commodities.services import parameters
 from apps.commodities.services import tax as rates
 from apps.matching.models import Match, MatchRun
 from apps.organization.services import series, years
+from apps.partners.models import PartnerRole
 from apps.trades import engine
 from apps.trades.engine import terms as t
 from apps.trades.models import (
@@ -30,11 +31,12 @@ from apps.trades.models import (
     Trade,
     Weighment,
 )
-from apps.trades.services import payments, tax_rules
+from apps.trades.services import judging, payments, tax_rules
 from apps.trades.tests.cases import ARRIVED, KOVAI, MUMBADEVI, SAURASHTRA, SOMNATH, TERMS
 from erp import clock
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
+from erp.services import unit_of_work
 
 METHODS = {
     "rd": "HVI",
@@ -74,6 +76,11 @@ class Exchange:
         self.seller, self.buyer, self.broker, self.transporter = self.firms.values()
         for side in (self.seller, self.buyer):
             with_credit(side, 10**9)
+        with unguarded_writes():
+            PartnerRole(
+                partner=self.transporter, role="service_provider", service_kind="transporter", live=True,
+                usable_from=clock.today(),
+            ).save()  # fmt: skip
         rates.load_tax_rates(actor=SYSTEM)
         tax_rules.load_tax_rules(actor=SYSTEM)
         self.goods = goods or world.commodity(hsn_code="5201")
@@ -177,6 +184,9 @@ class Exchange:
                     request_id=uuid4(),
                 ).save()
             self._happen(trade, terms, facts)
+        with unit_of_work(SYSTEM):
+            judging.created(SYSTEM, trade, terms, [])
+            judging.executed(SYSTEM, trade)
         return trade
 
     def _happen(self, trade, terms, facts):

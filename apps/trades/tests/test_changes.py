@@ -7,9 +7,10 @@ import pytest
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.partners.models import OpenExposure
+from apps.trades import ledgers
 from apps.trades.engine import errors
 from apps.trades.models import Amendment, Deadline, Terms, Trade
-from apps.trades.services import amendments, approval, disputes, rules
+from apps.trades.services import amendments, approval, disputes, effects, rules
 from apps.trades.tests.deals import D, Deals
 from erp import clock
 from erp.errors import CapabilityMissing, SelfApproval
@@ -37,7 +38,6 @@ def test_an_amendment_before_approval_applies_at_once_and_earlier_approvals_do_n
     trade = deals.acknowledged()
     first, second, third = deals.managers
     approval.approve(trade, actor=first)
-    held = OpenExposure.objects.get(source_id=trade.pk, bucket="hold").amount
     row = propose(trade, deals.sellers, ("/price", "53000"), ("/count", 90))
     assert row.commercial
     with pytest.raises(rules.AmendmentOpen):
@@ -59,7 +59,7 @@ def test_an_amendment_before_approval_applies_at_once_and_earlier_approvals_do_n
     assert trade.availability.available_quantity == 10
     assert trade.requirement.committed_quantity == 90
     now = OpenExposure.objects.get(source_id=trade.pk, bucket="hold").amount
-    assert now == (held * trade.base_value / D("2557505.20")).quantize(D("0.01"))
+    assert now == effects.exposure_of(trade, rules.terms_of(trade), D(15300)) == D("1938206.51")
     with pytest.raises(SelfApproval):
         approval.approve(trade, actor=_proposer(deals, trade))
     trade = approval.approve(trade, actor=second)
@@ -94,13 +94,20 @@ def test_after_approval_a_commercial_amendment_waits_for_approval(deals):
     assert (row.status, trade.status, trade.terms_version) == ("ACCEPTED", "APPROVED", 1)
     request = ApprovalRequest.objects.get(kind="trade.amend", status="pending")
     assert request.needed == 2
-    for manager in deals.managers[:2]:
+    with unguarded_writes():
+        type(deals.seller).objects.filter(pk=deals.seller.pk).update(status="suspended")
+    approvals.approve(fresh(request), actor=deals.managers[2], subject_version=request.subject_version)
+    with pytest.raises(rules.PartnerNotReady):
+        approvals.approve(fresh(request), actor=deals.managers[0], subject_version=request.subject_version)
+    with unguarded_writes():
+        type(deals.seller).objects.filter(pk=deals.seller.pk).update(status="active")
+    for manager in deals.managers[:1]:
         approvals.approve(fresh(request), actor=manager, subject_version=request.subject_version)
     row, trade = fresh(row), fresh(trade)
     assert (row.status, trade.terms_version, trade.price) == ("APPLIED", 2, D(53600))
     assert trade.requirement.spent_amount == trade.contract_value
     contracted = OpenExposure.objects.get(source_id=trade.pk, bucket="contracted", side="buy")
-    assert contracted.amount == trade.base_value
+    assert contracted.amount == effects.exposure_of(trade, rules.terms_of(trade), trade.weight_kg)
 
     refused = propose(trade, deals.buyers, ("/price", "50000"))
     refused = amendments.accept_amendment(refused, actor=deals.sellers)
@@ -124,18 +131,19 @@ def test_after_approval_a_commercial_amendment_waits_for_approval(deals):
     late = propose(trade, deals.sellers, ("/transporter_id", str(deals.broker.pk)))
     amendments.reject_amendment(late, actor=deals.buyers, reason="The broker has no lorries.")
     assert Terms.objects.filter(trade=trade).count() == 3
+    assert list(ledgers.check_terms()) == []
 
 
 def test_a_dispatch_meanwhile_makes_an_accepted_amendment_stale(deals):
     trade = deals.approved()
     row = amendments.accept_amendment(propose(trade, deals.sellers, ("/price", "53600")), actor=deals.buyers)
     deals.dispatched(trade, 10)
-    request = ApprovalRequest.objects.get(kind="trade.amend", status="pending")
-    approvals.approve(request, actor=deals.managers[0], subject_version=request.subject_version)
-    with pytest.raises((rules.AmendmentStale, approvals.Stale)):
-        approvals.approve(fresh(request), actor=deals.managers[1], subject_version=request.subject_version)
-    assert fresh(row).status == "ACCEPTED"
+    assert ApprovalRequest.objects.get(kind="trade.amend").status == "stale"
+    assert fresh(row).status == "STALE"
     assert fresh(trade).terms_version == 1
+    with pytest.raises(rules.EvidenceRequired):
+        propose(trade, deals.desk, ("/transporter_id", str(deals.broker.pk)), on_behalf_of="SELLER")
+    propose(trade, deals.sellers, ("/transporter_id", str(deals.broker.pk)))  # nothing is open any more
 
 
 def test_disputes_end_with_their_deadline_and_are_decided_by_another(deals):

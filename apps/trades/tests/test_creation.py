@@ -1,7 +1,9 @@
 """Making, acknowledging and approving trades (§8.3–8.7, 8.11, 8.13, 8.15, 8.24)."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -14,11 +16,14 @@ from apps.negotiations.models import Negotiation
 from apps.organization.models.numbers import AllocatedNumber, DocumentSeries
 from apps.partners.models import OpenExposure
 from apps.requirement.models import Requirement
-from apps.risk.models import RiskAssessment
+from apps.requirement.services import ledger
+from apps.requirement.services.rules import OverPurchase
+from apps.risk.models import RiskAssessment, TradeFact
 from apps.trades import tasks
 from apps.trades.engine import errors
+from apps.trades.engine.terms import TaxStatus
 from apps.trades.models import Refusal, Terms, Trade
-from apps.trades.services import approval, creation, rules
+from apps.trades.services import approval, cancellation, creation, effects, rules
 from apps.trades.tests.deals import D, Deals
 from erp import clock
 from erp.access import SYSTEM
@@ -51,6 +56,7 @@ def test_a_trade_binds_stock_demand_and_credit(deals, assert_emitted):
     held = Reservation.objects.get(pk=trade.reservation_id)
     assert (held.status, held.expires_at, held.trade_id) == ("IN_TRADE", None, trade.pk)
     assert fresh(trade.requirement).committed_quantity == 100
+    assert TradeFact.objects.get(trade_id=trade.pk).stage == "CREATED"
     assert OpenExposure.objects.get(source_id=trade.pk, bucket="hold").amount == held.credit_amount
     body = Terms.objects.get(trade=trade).body
     assert body["payment"]["carrying_slabs"][0] == {"days": 15, "annual_percent": "15"}
@@ -69,7 +75,9 @@ def test_a_trade_binds_stock_demand_and_credit(deals, assert_emitted):
         approval.acknowledge(trade, actor=deals.sellers, contract_hash=trade.contract_hash)
 
     first, second, _ = deals.managers
-    trade = approval.approve(trade, actor=first)
+    asked = ApprovalRequest.objects.get(subject_id=trade.pk, status="pending")
+    approvals.withdraw(asked, actor=deals.desk)  # who made it takes it back: it is asked for again
+    trade = approval.approve(fresh(trade), actor=first)
     assert (trade.status, fresh(trade.availability).sold_quantity) == ("PENDING_APPROVAL", 0)
     with pytest.raises(rules.ApproverRepeated):
         approval.approve(trade, actor=first)
@@ -87,10 +95,15 @@ def test_a_trade_binds_stock_demand_and_credit(deals, assert_emitted):
         100,
         trade.contract_value,
     )
-    assert (
-        OpenExposure.objects.get(source_id=trade.pk, bucket="contracted", side="buy").amount
-        == trade.base_value
-    )
+    # Partners §5.8: less the 15 % paid in advance, with GST where the seller charges it; nothing stays as a hold.
+    sums = dict(OpenExposure.objects.filter(source_id=trade.pk).values_list("bucket", "amount"))
+    assert sums == {"hold": 0, "contracted": D("2173879.42")}
+    terms = rules.terms_of(trade)
+    registered = replace(terms.seller, tax_status=TaxStatus.REGISTERED)
+    taxed = replace(terms, parties=(registered, *terms.parties[1:]))
+    assert effects.exposure_of(trade, taxed, trade.weight_kg) == D("2282573.39") == held.credit_amount
+    fact = TradeFact.objects.get(trade_id=trade.pk)
+    assert (fact.stage, fact.quantity_kg, fact.price) == ("EXECUTED", D(17000), D("150.44148248"))
 
 
 def test_whoever_made_or_acknowledged_a_trade_cannot_approve_it(deals):
@@ -130,6 +143,11 @@ def test_rest_of_the_reservation_is_freed_and_terms_that_the_source_fixes_stay(d
         ),
         ({"delivery": {}}, rules.TermsIncomplete),
         ({"parties": [{"role": "SELLER", "partner": deals.broker}]}, rules.TermFixed),
+        ({"parties": [{"role": "CONTROLLER", "partner": deals.seller}]}, rules.PartyInvalid),
+        (
+            {"parties": [{"role": "SELLER", "partner": deals.seller, "declaration": "a partnership's"}]},
+            rules.PartyInvalid,
+        ),
         ({"lots": [{"lot_no": "A", "count": 99, "estimated_kg": D(17000)}]}, errors.LotsMismatch),
         (
             {"parties": [{"role": "BROKER_SELLER", "partner": deals.broker, "share": D("99.99")}]},
@@ -171,7 +189,27 @@ def test_a_failed_gate_leaves_its_assessment_and_no_trade(deals):
     assert Match.objects.get(pk=match.pk).status == "APPROVED"
 
 
-def test_an_accepted_negotiation_becomes_one_trade(deals, settings):
+def test_a_warning_at_the_approval_takes_a_second_person(deals, monkeypatch):
+    """Rulings X20; and nobody agrees for both sides."""
+    trade = deals.created(deals.matched(10))
+    assert trade.approvals_required == 1
+    by_desk = {"actor": deals.desk, "contract_hash": trade.contract_hash, "evidence": deals.paper(deals.desk)}
+    approval.acknowledge(trade, on_behalf_of="SELLER", **by_desk)
+    with pytest.raises(SelfApproval):
+        approval.acknowledge(trade, on_behalf_of="BUYER", **by_desk)
+    approval.acknowledge(trade, actor=deals.buyers, contract_hash=trade.contract_hash)
+    warning = SimpleNamespace(status="WARN", gates=[])
+    monkeypatch.setattr(approval.judging, "judge", lambda *args, **fields: warning)
+    trade = approval.approve(fresh(trade), actor=deals.managers[0])
+    assert (trade.status, trade.approvals_required) == ("PENDING_APPROVAL", 2)
+    assert approval.approve(fresh(trade), actor=deals.managers[1]).status == "APPROVED"
+
+
+def _stale(source):
+    raise rules.StaleSource
+
+
+def test_an_accepted_negotiation_becomes_one_trade(deals, settings, monkeypatch):
     """§8.3: delivered five times; a refusal stays for the desk."""
     negotiation = deals.negotiated()
     for _ in range(2):
@@ -180,6 +218,10 @@ def test_an_accepted_negotiation_becomes_one_trade(deals, settings):
     refusal = Refusal.objects.get()
     assert refusal.code == "trade.terms_incomplete"  # no house is set
     settings.TRADE_ORGANIZATION = str(deals.organization.pk)
+    with monkeypatch.context() as patched:
+        patched.setattr(creation, "_lock", _stale)
+        with pytest.raises(rules.StaleSource), unit_of_work(SYSTEM):
+            creation.create_accepted(negotiation, actor=SYSTEM)  # delivered again, no refusal
     for _ in range(5):
         with unit_of_work(SYSTEM):
             creation.create_accepted(negotiation, actor=SYSTEM)
@@ -188,6 +230,27 @@ def test_an_accepted_negotiation_becomes_one_trade(deals, settings):
     negotiation = Negotiation.objects.get(pk=negotiation.pk)
     assert negotiation.trade_id == trade.pk
     assert Match.objects.get(pk=negotiation.match_id).status == "CONVERTED"
+
+
+def test_demand_in_another_unit_is_counted_by_weight(deals):
+    """A requirement in kilograms, goods in bales: cap, purchases and what comes back agree."""
+    kilograms = {
+        "max_quantity": D(17000), "unit": "KG", "kg_per_unit": D(1), "kg_per_count": None, "tolerance_percent": D(0)
+    }  # fmt: skip
+    match = deals.matched(want=kilograms)
+    assert ledger.open_demand(match.requirement) == 17000  # only a reservation of a deal counts
+    with unguarded_writes():
+        Reservation.objects.filter(pk=match.reservation_id).update(match_id=match.pk)
+    assert ledger.open_demand(match.requirement) == 0
+    trade = deals.created(match)
+    assert fresh(trade.requirement).committed_quantity == 17000
+    trade = deals.approved(trade)
+    deals.delivered(trade, deals.dispatched(trade, 60), 60, final=True)
+    cancellation.cancel(fresh(trade), actor=deals.director, reason_code="MUTUAL", reason="Both agreed.")
+    assert fresh(trade.requirement).purchased_quantity == 10200
+
+    with pytest.raises(OverPurchase):
+        deals.created(deals.matched(want={**kilograms, "max_quantity": D(16999)}))
 
 
 def test_numbers_go_on_past_a_million_and_a_rolled_back_trade_burns_none(deals):

@@ -7,10 +7,11 @@ import pytest
 from apps.availability.models import Availability
 from apps.partners.models import OpenExposure
 from apps.requirement.models import Requirement
+from apps.risk.models import TradeFact
 from apps.trades import tasks
 from apps.trades.models import Deadline, Dispatch, LedgerEntry, Trade
-from apps.trades.services import cancellation, execution, rules
-from apps.trades.tests.deals import D, Deals
+from apps.trades.services import cancellation, execution, facts, rules
+from apps.trades.tests.deals import LAB, D, Deals
 from erp import clock
 from erp.errors import CapabilityMissing
 
@@ -56,7 +57,7 @@ def test_journey_a_up_to_the_arrival(deals, trade):
         "QUALITY_CLAIM": "OPEN",
     }  # fmt: skip
     owed = OpenExposure.objects.get(account__partner=deals.buyer, bucket="delivered_unpaid")
-    assert owed.amount == D("2557505.20")
+    assert owed.amount == D("2173879.42")
 
 
 def test_bad_weights_and_results_are_refused_and_store_nothing(deals, trade):
@@ -95,13 +96,26 @@ def test_bad_weights_and_results_are_refused_and_store_nothing(deals, trade):
 def test_only_those_whose_part_it_is_record(deals, trade):
     with pytest.raises(rules.NotYourPart):
         deals.weighed(trade, actor=deals.buyers)  # the buyer weighs at the destination
-    deals.weighed(trade, actor=deals.sellers)
+    own = deals.weighed(trade, "8600", "100", actor=deals.sellers, count=50)
+    staffs = deals.weighed(trade, "8600", "100", count=50)
+    with pytest.raises(rules.NotYourPart):
+        deals.weighed(trade, "8700", "100", actor=deals.sellers, count=50, corrects=staffs)
+    with pytest.raises(rules.EvidenceRequired):
+        deals.weighed(trade, "8700", "100", count=50, corrects=own)
+    deals.weighed(trade, "8600", "100", actor=deals.sellers, count=50, corrects=own)
     with pytest.raises(rules.NotYourPart):
         deals.dispatched(trade, actor=deals.buyers)
+    yesterday, today = clock.now() - timedelta(days=1), clock.today()
+    for early in ({"dispatched_at": yesterday}, {"invoice_date": today - timedelta(days=1)}):
+        with pytest.raises(rules.TimesOutOfOrder):
+            deals.dispatched(trade, **early)
     carriers = deals.world.user("SERVICE_PROVIDER", of=deals.transporter)
     with pytest.raises(rules.NotYourPart):
         deals.tested(trade, actor=carriers, source="CONTROLLER", governing=False)
-    sent = deals.dispatched(trade, actor=carriers)
+    with pytest.raises(rules.NotYourPart):
+        deals.dispatched(trade, actor=carriers)  # the invoice is the seller's
+    challan = {"invoice_number": "", "invoice_date": None, "challan_number": "C/1"}
+    sent = deals.dispatched(trade, actor=carriers, **challan)
     with pytest.raises(rules.NotYourPart):
         deals.delivered(trade, sent, actor=deals.sellers)
     stranger = deals.world.user("SELLER")
@@ -121,7 +135,10 @@ def test_dispatches_stay_within_lots_and_papers(deals, trade):
         deals.dispatched(trade, lines=[deals.line(trade, 40, "12000")])
     with pytest.raises(rules.GoodsInTransit):
         cancellation.cancel(trade, actor=deals.director, reason_code="MUTUAL", reason="Both sides agree.")
+    balance = Deadline.objects.get(trade=trade, kind="BALANCE")
     execution.void_dispatch(sent, actor=deals.desk, reason="Never left the yard.")
+    assert fresh(balance).status == "VOID"
+    assert execution.record_eway(fresh(sent), actor=deals.desk, number="1" * 12).eway_status == "PENDING"
     again = deals.dispatched(trade, invoice_number="INV-1")
     with pytest.raises(rules.AlreadyDelivered):
         deals.delivered(trade, sent)
@@ -164,6 +181,10 @@ def test_cancel_returns_exactly_what_was_not_delivered(deals, trade):
     assert (offer.status, offer.available_quantity, offer.sold_quantity) == ("ACTIVE", 100, 0)
     assert (wanted.purchased_quantity, wanted.spent_amount) == (0, 0)
     assert not OpenExposure.objects.filter(source_id=trade.pk, amount__gt=0).exists()
+    fact = TradeFact.objects.get(trade_id=trade.pk)
+    assert (fact.stage, fact.due_kg, fact.in_window_kg, fact.settled_date) == (
+        "CANCELLED", D(17000), 0, clock.today(),
+    )  # fmt: skip
     entry = LedgerEntry.objects.get(trade=trade)
     assert (entry.kind, entry.amount, entry.debtor, entry.creditor) == (
         "WASHOUT", D("28578.54"), deals.seller, deals.buyer,
@@ -187,20 +208,44 @@ def test_cancel_of_the_rest_delivers_the_trade(deals, trade):
     assert Requirement.objects.get(pk=trade.requirement_id).purchased_quantity == 60
     sums = dict(OpenExposure.objects.filter(source_id=trade.pk, side="buy").values_list("bucket", "amount"))
     assert sums["contracted"] == 0
-    assert sums["delivered_unpaid"] == D("1534503.12")
+    assert sums["delivered_unpaid"] == D("1304327.65")
+    assert TradeFact.objects.get(trade_id=trade.pk).stage == "EXECUTED"
 
 
 def test_a_rejected_lot_goes_back(deals, trade):
     sent = deals.dispatched(trade)
     deals.delivered(trade, sent)
+    with pytest.raises(rules.NotRejected):  # a buyer doesn't undo a purchase of goods that passed
+        deals.dispatched(trade, 100, actor=deals.buyers, returns=sent)
+    rejected = deals.tested(trade, {**LAB, "rd": "70"})
+    assert rejected.decision == "REJECT"
+    carriers = deals.world.user("SERVICE_PROVIDER", of=deals.transporter)
+    with pytest.raises(rules.NotYourPart):
+        deals.dispatched(trade, 100, actor=carriers, returns=sent)
     with pytest.raises(rules.LotOverdispatched):
         deals.dispatched(trade, lines=[deals.line(trade, 100, "17001")], returns=sent)
+    mistaken = deals.dispatched(trade, 100, actor=deals.buyers, returns=sent)
+    execution.void_dispatch(mistaken, actor=deals.desk, reason="Never left the mill.")
     back = deals.dispatched(trade, 100, actor=deals.buyers, returns=sent)
     assert (back.direction, back.consignor) == ("RETURN", deals.buyer)
-    assert Availability.objects.get(pk=trade.availability_id).available_quantity == 100
-    assert Requirement.objects.get(pk=trade.requirement_id).purchased_quantity == 0
+    offers, wants = Availability.objects, Requirement.objects
+    assert offers.get(pk=trade.availability_id).available_quantity == 0  # on its way
+    assert len(facts.goods_of(trade)["dispatches"]) == 1
+    with pytest.raises(rules.NotYourPart):
+        deals.delivered(trade, back, actor=deals.buyers)
+    deals.delivered(trade, back, actor=deals.sellers)
+    assert offers.get(pk=trade.availability_id).available_quantity == 100
+    assert wants.get(pk=trade.requirement_id).purchased_quantity == 0
+    assert len(facts.goods_of(trade)["dispatches"]) == 2
     with pytest.raises(rules.LotOverdispatched):
         deals.dispatched(trade, 1, returns=sent)
+
+    # An award takes its own capability, a report, and somebody who had no part in the trade.
+    award = {"source": "AWARD", "award_price": D(50000), "supersedes": rejected}
+    with pytest.raises(CapabilityMissing):
+        deals.tested(trade, **award)
+    with pytest.raises(rules.EvidenceRequired):
+        deals.tested(trade, actor=deals.director, **award)
 
 
 def test_a_rejected_lot_does_not_leave_and_suspension_holds_the_trade(deals, trade):
