@@ -8,8 +8,14 @@ from typing import Any
 from django.db.models import DecimalField, F, Q, Sum
 from django.db.models.functions import Coalesce
 
-from apps.trades.models import Payment, Settlement, TaxPosition, TradeDocument
-from apps.trades.services import settlement
+from apps.organization.models import DocumentType
+from apps.organization.models.numbers import AllocatedNumber
+from apps.trades import engine
+from apps.trades.engine import facts as f
+from apps.trades.engine import records
+from apps.trades.engine import terms as frozen
+from apps.trades.models import Payment, Settlement, TaxPosition, Terms, Trade, TradeDocument
+from apps.trades.services import rules, settlement
 from erp.errors import DomainError
 from erp.ledgers import Mismatch, register
 
@@ -83,6 +89,118 @@ def check_documents() -> Iterator[Mismatch]:
         yield Mismatch(str(row.pk), "the file of a document is another one", {"sha256": row.sha256})
 
 
+def _trades(trade: str | None = None, since: date | None = None) -> Any:
+    rows = Trade.objects.all() if trade is None else Trade.objects.filter(number=trade)
+    return rows if since is None else rows.filter(trade_date__gte=since)
+
+
+def check_terms(trade: str | None = None, since: date | None = None) -> Iterator[Mismatch]:
+    """Trades whose terms do not match their hash, or whose figures are not those of the terms in force."""
+    rows = Terms.objects.filter(trade__in=_trades(trade, since).values("pk")).select_related("trade")
+    for row in rows.order_by("pk").iterator(chunk_size=CHUNK):
+        is_current, of = row.terms_version == row.trade.terms_version, row.trade
+        try:
+            terms = frozen.thaw(row.body, row.hash)
+            worth = engine.version(engine.CURRENT).value(terms)
+        except DomainError as refused:
+            yield Mismatch(
+                str(row.pk), f"{of.number}: terms version {row.terms_version} can't be read: {refused.detail}",
+                {"code": refused.code},
+            )  # fmt: skip
+            continue
+        if not is_current:
+            continue
+        pairs = {
+            "contract_hash": (of.contract_hash, row.hash),
+            "contract_value": (of.contract_value, worth.contract_value),
+            "base_value": (of.base_value, worth.base_value),
+            "currency": (of.currency, terms.currency),
+            "weight_kg": (of.weight_kg, terms.weight_kg),
+        }
+        wrong = {name: list(pair) for name, pair in pairs.items() if pair[0] != pair[1]}
+        if wrong:
+            yield Mismatch(str(of.pk), f"{of.number} differs from its terms", wrong)
+
+
+def check_reversals(trade: str | None = None, since: date | None = None) -> Iterator[Mismatch]:
+    """Settlements that were replaced or taken back of which entries or moves are not reversed in full."""
+    rows = _settlements(trade, since).exclude(reversed_by=None, trade__status=Trade.Status.SETTLED)
+    for row in rows.order_by("pk").iterator(chunk_size=CHUNK):
+        entries = row.entries.filter(reverses=None)
+        left = entries.filter(reversed_by=None).count()
+        moves = row.position_entries.filter(reverses=None, reversed_by=None).count()
+        unlike = entries.exclude(
+            reversed_by__amount=F("amount"), reversed_by__debtor=F("creditor"), reversed_by__creditor=F("debtor")
+        ).count()  # fmt: skip
+        if left or moves or unlike:
+            figures = {"entries": left, "position_entries": moves, "unlike": unlike}
+            yield Mismatch(str(row.pk), f"{row.number} was taken back but not all of it is reversed", figures)
+
+
+OWNERS = {DocumentType.TRADE: Trade, DocumentType.SETTLEMENT_STATEMENT: Settlement}
+
+
+def _numbers() -> Any:
+    return AllocatedNumber.objects.filter(document_type__in=OWNERS)
+
+
+def check_numbers() -> Iterator[Mismatch]:
+    """Numbers of trades and statements that belong to none; gaps are found with the series."""
+    for kind, owner in OWNERS.items():
+        rows = _numbers().filter(document_type=kind).exclude(reference_id__in=owner.objects.values("pk"))
+        for row in rows.order_by("pk").iterator():
+            yield Mismatch(str(row.pk), f"{row.document_number} belongs to no {owner._meta.verbose_name}", {})
+
+
+def _cancelled(trade: str | None = None, since: date | None = None) -> Any:
+    return _trades(trade, since).exclude(cancel_facts=None)
+
+
+def check_closings(trade: str | None = None, since: date | None = None) -> Iterator[Mismatch]:
+    """Trades of which the postings of a washout or a refund differ from what their stored facts come to."""
+    for row in _cancelled(trade, since).order_by("pk").iterator(chunk_size=CHUNK):
+        try:
+            facts = records.from_json(f.Facts, row.cancel_facts)
+            done = engine.cancel(engine.CURRENT, rules.terms_of(row), facts)
+        except DomainError as refused:
+            yield Mismatch(
+                str(row.pk), f"the closing of {row.number} can't be recomputed", {"code": refused.code}
+            )
+            continue
+        expected = sorted(
+            (each.kind, each.document, f"{each.amount:.2f}", each.debtor) for each in done.postings
+        )
+        stored = sorted(
+            (each.kind, each.document, str(each.amount), str(each.debtor_id))
+            for each in row.ledger.filter(
+                Q(document="WASHOUT") | Q(document__startswith="REFUND/"), settlement=None, reverses=None
+            )
+        )
+        if stored != expected:
+            yield Mismatch(
+                str(row.pk), f"the closing of {row.number} differs from what its facts come to",
+                {"stored": stored[:SHOWN], "computed": expected[:SHOWN]},
+            )  # fmt: skip
+
+
+for _name, _words, _rows, _check in (
+    ("trade.terms", "trades as their terms say", _trades, check_terms),
+    ("trade.closings", "closings as their facts come to", _cancelled, check_closings),
+    ("trade.reversals", "settlements that were taken back", _settlements, check_reversals),
+):
+    register(
+        _name,
+        _words,
+        rows=lambda _rows=_rows, **options: _rows(**options).count(),
+        mismatches=_check,
+        options=("trade", "since"),
+    )
+register(
+    "trade.numbers",
+    "numbers of trades and statements",
+    rows=lambda: _numbers().count(),
+    mismatches=check_numbers,
+)
 register(
     "trade.settlements",
     "settlements as their facts come to",

@@ -7,6 +7,7 @@ import pytest
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.partners.models import OpenExposure
+from apps.trades import ledgers
 from apps.trades.engine import errors
 from apps.trades.models import Amendment, Deadline, Terms, Trade
 from apps.trades.services import amendments, approval, disputes, effects, rules
@@ -130,6 +131,7 @@ def test_after_approval_a_commercial_amendment_waits_for_approval(deals):
     late = propose(trade, deals.sellers, ("/transporter_id", str(deals.broker.pk)))
     amendments.reject_amendment(late, actor=deals.buyers, reason="The broker has no lorries.")
     assert Terms.objects.filter(trade=trade).count() == 3
+    assert list(ledgers.check_terms()) == []
 
 
 def test_a_dispatch_meanwhile_makes_an_accepted_amendment_stale(deals):

@@ -9,7 +9,6 @@ from apps.trades.services import settlement
 from apps.trades.tests.cases import ADVANCE, BALANCE
 from apps.trades.tests.stored import Exchange
 from apps.trades.tests.test_settlement import DAY
-from erp.api.routers import address_of
 from erp.trail.models import ClearRead
 
 
@@ -74,7 +73,7 @@ def test_brokerage_shows_to_its_broker_and_what_is_counted_with_it_to_its_side_o
             line for line in lines if line["name"] == "tds" and line["document"].startswith("BROKERAGE")
         )
 
-    address = address_of(row)
+    address = f"/api/v1/trades/settlements/{row.pk}"
     for client, is_own in ((sellers, True), (buyers, False)):
         assert ("counted_before" in tds(client.read(address).json()["lines"])["inputs"]) is is_own
         trace = client.read(f"{address}/trace").json()

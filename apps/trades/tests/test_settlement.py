@@ -11,6 +11,7 @@ from django.db import connection, transaction
 
 from apps.commodities.models.tax import TaxRate
 from apps.commodities.models.units import UnitDefinition
+from apps.organization.models.numbers import AllocatedNumber
 from apps.partners.models import OpenExposure
 from apps.trades import engine, ledgers
 from apps.trades.engine import errors, records
@@ -23,6 +24,7 @@ from apps.trades.models import (
     Settlement,
     TaxPosition,
     TaxRule,
+    Terms,
     Trade,
 )
 from apps.trades.services import gathering, rules, settlement
@@ -287,7 +289,7 @@ def test_a_washout_of_what_was_never_delivered(exchange):
     washout = gathering.f.Washout(
         market_price=D(54100), source="CAI spot rate", source_date=day("2026-01-19")
     )
-    _, done = in_service(
+    facts, done = in_service(
         lambda trade, actor: settlement.close_undelivered(trade, actor, washout=washout, day=DAY),
         trade,
         exchange.finance,
@@ -296,7 +298,12 @@ def test_a_washout_of_what_was_never_delivered(exchange):
     assert [owed.kind for owed in done.obligations] == ["REFUND", "WASHOUT"]
     assert settlement.net_of(trade) == -(D("28578.54") + D("383625.78"))
     assert position_of(exchange) == (D(0), D(0))
-    assert list(ledgers.check_positions()) == []
+    with unguarded_writes():
+        trade.cancel_facts = facts
+        trade.save()
+    assert list(ledgers.check_positions()) == list(ledgers.check_closings()) == []
+    with tampered(lambda: LedgerEntry.objects.filter(kind="WASHOUT").update(amount=1)):
+        assert [each.key for each in ledgers.check_closings()] == [str(trade.pk)]
 
 
 def test_a_washout_of_the_rest_is_part_of_the_settlement(exchange, paid):
@@ -337,6 +344,23 @@ def test_verify_ledger_names_what_was_tampered_with(exchange, paid):
         with tampered(change):
             (found,) = ledgers.check_settlements(trade=paid.number)
             assert any(each.startswith(pointer) for each in found.figures), found
+    assert (
+        list(ledgers.check_reversals()) == list(ledgers.check_terms()) == list(ledgers.check_closings()) == []
+    )
+    with tampered(lambda: Trade.objects.update(status="DELIVERED")):
+        (found,) = ledgers.check_reversals(trade=paid.number)
+        assert found.figures["entries"] == row.entries.count()
+    with tampered(lambda: Trade.objects.update(base_value=1)):
+        (found,) = ledgers.check_terms(trade=paid.number)
+        assert list(found.figures) == ["base_value"]
+    with tampered(lambda: Terms.objects.update(hash="0" * 64)):
+        assert [each.figures["code"] for each in ledgers.check_terms()] == ["trade.snapshot_damaged"]
+    assert list(ledgers.check_numbers()) == []
+    numbers = AllocatedNumber.objects.filter(document_type="settlement_statement")
+    with tampered(lambda: numbers.update(reference_id=paid.pk)):
+        assert [each.detail for each in ledgers.check_numbers()] == [
+            "SET-2526-000001 belongs to no settlement"
+        ]
     with tampered(lambda: TaxPosition.objects.update(counted=1)):
         assert len(list(ledgers.check_positions())) == 2
     assert list(ledgers.check_settlements(since=day("2026-02-24"))) == []
