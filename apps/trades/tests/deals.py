@@ -10,6 +10,7 @@ from apps.commodities.models.schedules import QualitySchedule, ScheduleLine
 from apps.commodities.models.terms import PassingTerms, PaymentTerms, WeighmentTerms
 from apps.matching.models import Match
 from apps.negotiations.models import Negotiation, Offer
+from apps.negotiations.tests.factories import BREAKDOWN
 from apps.requirement.models import Requirement
 from apps.requirement.tests.factories import band
 from apps.trades.models import Trade
@@ -125,8 +126,8 @@ class Deals(Exchange):
                 requirement=wanted, availability=offer, buyer_partner=self.buyer, seller_partner=self.seller,
                 requirement_terms_version=wanted.terms_version, availability_terms_version=offer.terms_version,
                 engine_version=1, risk_status="PASS", unit="BALE", counted=True, proposed_quantity=quantity,
-                proposed_kg=D(170) * quantity, need_quantity=1, need_kg=170, score=1, label="excellent", breakdown={},
-                inputs_digest="0" * 64, bucket="0" * 64, status="APPROVED", reservation_id=held.pk,
+                proposed_kg=D(170) * quantity, need_quantity=1, need_kg=170, score=1, label="excellent",
+                breakdown=BREAKDOWN,                inputs_digest="0" * 64, bucket="0" * 64, status="APPROVED", reservation_id=held.pk,
                 expires_at=clock.now() + timedelta(days=1), run=self.run,
             )  # fmt: skip
             match.save()

@@ -11,6 +11,7 @@ from apps.commodities.models.parameters import QualityParameter
 from apps.commodities.services import parameters
 from apps.commodities.services import tax as rates
 from apps.matching.models import Match, MatchRun
+from apps.negotiations.tests.factories import BREAKDOWN
 from apps.organization.services import series, years
 from apps.partners.models import PartnerRole
 from apps.trades import engine
@@ -149,7 +150,7 @@ class Exchange:
                 requirement=self.requirement, availability=self.offer, buyer_partner=self.buyer,
                 seller_partner=self.seller, requirement_terms_version=1, availability_terms_version=1, engine_version=1,
                 risk_status="PASS", unit="BALE", counted=True, proposed_quantity=100, proposed_kg=terms.weight_kg,
-                need_quantity=1, need_kg=170, score=1, label="GOOD", breakdown={}, inputs_digest="0" * 64,
+                need_quantity=1, need_kg=170, score=1, label="GOOD", breakdown=BREAKDOWN, inputs_digest="0" * 64,
                 bucket="0" * 64, status="CONVERTED", trade_id=key, expires_at=clock.now(), run=self.run,
             )  # fmt: skip
             match.save()
