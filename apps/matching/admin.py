@@ -14,6 +14,7 @@ from apps.matching.models import Allocation, Match, MatchRun, RematchMark, RuleS
 from apps.matching.serializers import ExecuteInput, MatchApproveInput, MatchRejectInput
 from apps.matching.services import batches, deciding
 from erp.admin import Queue, ServiceAdmin, Table, quantity
+from erp.capabilities import VIEW_TRAIL
 from erp.services import Service
 
 _PARTS = ("quality", "price", "delivery", "quantity")
@@ -200,7 +201,7 @@ class AllocationAdmin(ServiceAdmin):
 class RuleSetAdmin(ServiceAdmin):
     """Versions of the rules, and what a proposal would change."""
 
-    views = capabilities.CONFIGURE
+    views = (capabilities.CONFIGURE, VIEW_TRAIL)
     empty = "The built-in rules apply until others are proposed through the API and approved."
     list_display: ClassVar = ["commodity", "version", "status", "proposed_by", "activated_at", "created_at"]
     list_filter: ClassVar = ["status"]
@@ -248,7 +249,7 @@ def _figure(value: Any) -> str:
 class RematchMarkAdmin(ServiceAdmin):
     """Listings that changed since they were last matched."""
 
-    views = capabilities.EXECUTE
+    views = (capabilities.EXECUTE, VIEW_TRAIL)
     empty = "Listings that change are marked and matched within seconds."
     list_display: ClassVar = [
         "subject_type", "subject_id", "wanted", "matched", "priority", "due_at", "attempts", "last_error",
