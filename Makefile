@@ -10,7 +10,7 @@ WORKERS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
 # Tests start a hundred processes: each would compile the product again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test lint lint-docs types imports check openapi schema initial-migrations audit fix screenshots browser large faults faults-small bench-relay mutants clean
+.PHONY: demo run test slow lint lint-docs types imports check openapi schema initial-migrations audit fix screenshots browser large faults faults-small bench-relay mutants clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -19,7 +19,11 @@ run: $(READY)
 	@$(BIN)/python -m config.run
 
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not browser"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not browser and not slow and not large"
+
+# Tests that start, stop and kill processes, and others that take long.
+slow: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "slow and not browser and not large"
 
 $(READY): requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with venv is needed; name it with PYTHON=…"; exit 2; }

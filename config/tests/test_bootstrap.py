@@ -22,7 +22,7 @@ from erp import access, clock
 from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 OURS = {
     "name": "Kapas House",
     "legal_name": "Kapas House LLP",

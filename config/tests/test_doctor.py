@@ -29,7 +29,7 @@ from erp.clients import Client, RemoteUnavailable
 from erp.embedded.testing import PubSub
 from erp.outbox import topology
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 ALL = {
     "database", "migrations", "clock", "capabilities", "redis", "broker", "worker", "consumer", "beat", "relay",
@@ -103,7 +103,6 @@ def test_a_healthy_product_passes_with_one_line_each(healthy: Any) -> None:
     assert len(lines) == len(ALL)
 
 
-@pytest.mark.slow
 def test_unreachable_servers_end_the_command_with_4_without_delay(silent: int) -> None:
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "config.settings",
@@ -301,7 +300,6 @@ def started(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         process.wait(20)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["worker", "beat"])
 def test_a_celery_process_gives_signs_of_life(started: Callable[[str], Path], name: str) -> None:
     file = started(name)

@@ -17,6 +17,8 @@ from config.environment import Environment, read
 from erp.embedded import state
 from erp.embedded.supervisor import Stack
 
+pytestmark = pytest.mark.slow
+
 KEYS = (
     "SECRET_KEY",
     "JWT_SIGNING_KEY",

@@ -22,7 +22,7 @@ from erp.jobs.models import Job, JobFile, JobRow
 from erp.models import unguarded_writes
 from erp.testing import environment
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture

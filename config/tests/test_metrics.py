@@ -34,6 +34,8 @@ from erp.outbox.models import EventOutbox, Parked
 from erp.outbox.publisher import BlockingPublisher
 from erp.tests.outbox_support import insert, pubsub, until
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["pubsub"]
 
 LABELS = {
@@ -365,7 +367,6 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@pytest.mark.slow
 def test_in_production_the_inner_port_serves_all_workers_metrics_and_the_public_one_none(
     tmp_path: Path,
 ) -> None:
@@ -394,7 +395,6 @@ def test_in_production_the_inner_port_serves_all_workers_metrics_and_the_public_
             assert get(inner, path, **visitor)[0] == 404
 
 
-@pytest.mark.slow
 def test_a_process_without_a_web_server_opens_the_inner_port_itself(tmp_path: Path) -> None:
     inner = free_port()
     program = (

@@ -22,7 +22,7 @@ from erp.embedded.process import CannotStart
 
 __all__ = ["empty_database"]
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 OF_DJANGO = re.compile("(auth|django)_")
 
 
@@ -63,7 +63,6 @@ def test_further_extensions_are_no_difference() -> None:
     assert schema.fault() == ""
 
 
-@pytest.mark.slow
 def test_migrations_lead_back_to_nothing_and_to_the_schema_again() -> None:
     own = [app.label for app in apps.get_app_configs() if app.name.startswith(("erp.", "apps."))]
     MigrationExecutor(connection).migrate([(label, None) for label in own])
@@ -107,7 +106,6 @@ def test_migrations_that_wait_are_no_fault() -> None:
     assert schema.fault() == ""
 
 
-@pytest.mark.slow
 def test_run_says_in_one_line_how_to_replace_a_database_of_other_migrations(empty_database: str) -> None:
     with psycopg.connect(empty_database) as database:
         database.execute("CREATE TABLE django_migrations (id int, app text, name text, applied timestamptz)")

@@ -17,7 +17,7 @@ from erp.outbox.models import EventOutbox
 from erp.tests.outbox_support import align, count, in_order, pubsub, received, relaying, until
 
 __all__ = ["pubsub"]  # the fixture
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub"), pytest.mark.slow]
 WRITERS, COMMODITIES, CHANGES = 3, 20, 4
 WRITES = WRITERS * COMMODITIES * (1 + CHANGES)
 

@@ -129,6 +129,7 @@ def test_a_benchmark_runs(module: str) -> None:
     assert done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_the_first_offer_of_the_readme_works_as_it_stands(live_server: Any) -> None:
     call_command("seed_demo", stdout=StringIO())

@@ -38,6 +38,7 @@ def test_an_endpoint_names_what_it_takes_from_the_request() -> None:
         endpoint(confirm, Empty).bind("confirm")
 
 
+@pytest.mark.slow
 def test_a_process_that_serves_requests_imports_no_tests() -> None:
     script = (
         "import sys, config.wsgi\n"

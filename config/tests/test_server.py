@@ -25,6 +25,8 @@ from erp.api.wsgi import readable
 from erp.audit.sources import PROJECT
 from erp.embedded.process import free_port
 
+pytestmark = pytest.mark.slow
+
 HOST = "Host: 127.0.0.1"
 
 

@@ -462,6 +462,7 @@ def test_an_export_holds_a_line_per_field_and_is_itself_recorded(user, client_fo
     assert {json.loads(line)["object"].split()[0] for line in out.splitlines()} == {TABLE}
 
 
+@pytest.mark.slow
 def test_a_killed_sealer_leaves_a_whole_chain(tmp_path):
     for number in range(30):
         create(actor=SYSTEM, code=f"C{number}", name=f"Fibre {number}", category="FIBRE")

@@ -13,6 +13,8 @@ from erp.embedded.process import CannotStart
 from erp.embedded.testing import PubSub
 from erp.tests.test_embedded_pubsub import Contract, data, dead_letters, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=[[], ["--no-fsync"]], ids=["fsync", "no fsync"])
 def options(request: pytest.FixtureRequest) -> list[str]:

@@ -29,6 +29,8 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from erp.embedded.pubsub import SERVICE_AGENT
 from erp.embedded.testing import PubSub
 
+pytestmark = pytest.mark.slow
+
 EMULATOR_LACKS = {
     "one ordering key a request": "it takes several",
     "limits of keys and attributes": "it takes any size",

@@ -24,6 +24,8 @@ from erp.embedded.redis import program
 from erp.embedded.supervisor import PROJECT, Process, Stack, for_command
 from erp.embedded.testing import servers
 
+pytestmark = pytest.mark.slow
+
 ALL_GIVEN = {
     "DATABASE_URL": "postgresql://somebody:secret-word@db.example:5433/books",
     "REDIS_URL": "redis://:secret-word@cache.example:6380/0",

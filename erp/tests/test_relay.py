@@ -48,7 +48,7 @@ from erp.tests.outbox_support import (
     until,
 )
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub"), pytest.mark.slow]
 
 
 @pytest.mark.parametrize("ordering", ["aggregate", "bucket"])

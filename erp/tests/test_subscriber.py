@@ -34,7 +34,11 @@ from erp.outbox.pull import Delivery
 from erp.outbox.subscriber import QUICK_RETRIES, Consumer, DeliveryOutcome, Gap, Subscription
 from erp.tests.outbox_support import PROJECT, command, drain, ended, insert, relaying, until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub", "effects")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("pubsub", "effects"),
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -985,7 +989,6 @@ subscriber.Consumer("cotton-erp-events-sub", idle=2).run()
 """
 
 
-@pytest.mark.slow
 def test_a_killed_consumer_repeats_no_effect(settings: Any) -> None:
     stream = uuid4()
     insert(*[stream] * 6)

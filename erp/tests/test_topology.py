@@ -27,7 +27,7 @@ from erp.tests.outbox_support import (
 )
 from erp.tests.test_embedded_pubsub import emulator  # noqa: F401 - a fixture
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub")]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("pubsub"), pytest.mark.slow]
 
 
 def setup_pubsub(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:

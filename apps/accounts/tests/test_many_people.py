@@ -9,8 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from apps.accounts import staff_site
 from apps.accounts.models import CapabilityChange, CapabilityGrant, RoleMembership, User
 from config.testing import PASSWORD
+from erp.admin import navigation
 from erp.ids import uuid7
 from erp.models import unguarded_writes
 
@@ -68,7 +70,11 @@ def crowd(number: int, grants: int) -> User:
     return people[grants - 1]
 
 
-def test_pages_on_people_and_grants_cost_the_same_for_ten_thousand(user, staff_client_for):
+@pytest.mark.slow
+def test_pages_on_people_and_grants_cost_the_same_for_ten_thousand(user, staff_client_for, monkeypatch):
+    # On a busy machine a page may be the first after these seconds, and count more.
+    monkeypatch.setattr(navigation, "BADGE_SECONDS", 3600)
+    monkeypatch.setattr(staff_site, "SEEN_SECONDS", 3600)
     boss = user("INTERNAL_COMPLIANCE", full_name="Chief of Rights")
     staff = staff_client_for(boss)
     paths = [
@@ -104,6 +110,7 @@ def test_pages_on_people_and_grants_cost_the_same_for_ten_thousand(user, staff_c
     assert [grant.user_id for grant in found] == [last.pk]
 
 
+@pytest.mark.slow
 def test_signing_in_makes_the_same_queries_among_ten_thousand_users(user, client_for):
     person = user("BUYER")
     body = {"email": person.email, "password": PASSWORD}

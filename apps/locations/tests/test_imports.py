@@ -194,6 +194,7 @@ def test_who_may_not_add_places_imports_none(user, client_for, place) -> None:
     assert (answer.status_code, answer.json()["capability"]) == (403, "location.create")
 
 
+@pytest.mark.slow
 def test_a_row_finds_its_parent_in_a_chunk_that_another_turn_did(staff, monkeypatch) -> None:
     from erp.jobs import tasks
 

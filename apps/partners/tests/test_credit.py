@@ -136,6 +136,7 @@ def test_nobody_changes_the_ledger(partner, statement):
     assert ExposureEntry.objects.count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.large
 @pytest.mark.timeout(900)
 def test_random_operations_keep_every_sum(partner):
