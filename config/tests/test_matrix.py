@@ -1,0 +1,74 @@
+"""Every write × every role × own and foreign rows: the answer that the register of writes and the matrix promise."""
+
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from apps.approvals.capabilities import DECIDE
+from apps.partners.models import Partner
+from config.tests.test_contract import Played, writes
+from config.tests.test_register import REGISTER
+from erp.access import SYSTEM_ROLE
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
+ROLES = sorted(
+    {role for right in REGISTER.rights.values() for role in (*right.everywhere, *right.own)} - {SYSTEM_ROLE}
+)
+
+# Everybody's right, on rows of one's own.
+OWN_ROWS = {"account.manage_sessions", "job.cancel"}
+
+
+class Acted(Played):
+    """An example whose actor is known."""
+
+    def __init__(self, path: str, method: str, endpoint: Any, world: Any, client_for: Any) -> None:
+        def remember(person: Any) -> Any:
+            self.actor = person
+            return client_for(person)
+
+        super().__init__(path, method, endpoint, world, remember)
+
+
+def people(world: Any, actor: Any) -> list[tuple[str, str, Any]]:
+    """Somebody of each role: staff of the actor's company; of a partner one of the actor's firm and one of another."""
+    found = []
+    for role in ROLES:
+        if role.startswith("INTERNAL") or role == "AUDITOR":
+            mine = {"organization_id": actor.organization_id} if actor.organization_id else {}
+            found.append((role, "staff", world.user(role, **mine)))
+        elif role == "APPLICANT":
+            found.append((role, "foreign", world.user(role)))
+        else:
+            found.append((role, "foreign", world.user(role)))
+            if actor.partner_id is not None:
+                found.append((role, "own", world.user(role, of=Partner(pk=actor.partner_id))))
+    return found
+
+
+def promised(name: str, role: str, target: Any, person: Any) -> bool:
+    """Whether the matrix gives the person the capability on the row."""
+    right, roles = REGISTER.rights[name], {role, "INTERNAL"} if role.startswith("INTERNAL") else {role}
+    if roles & set(right.everywhere):
+        return name not in OWN_ROWS or target is None or target.belongs_to(person)
+    return bool(roles & set(right.own)) and (target is None or target.belongs_to(person))
+
+
+@pytest.mark.parametrize(("path", "method", "endpoint"), writes())
+def test_each_role_may_do_what_the_matrix_says(world, client_for, path, method, endpoint):
+    if endpoint.anonymous:
+        pytest.skip("anybody may")
+    played = Acted(path, method, endpoint, world, client_for)
+    names = [str(endpoint.capability), *([played.target.capability] if endpoint.capability is DECIDE else [])]
+    wrong = []
+    for role, whose, person in people(world, played.actor):
+        expected = all(promised(name, role, played.target, person) for name in names)
+        with transaction.atomic():
+            answer = played.send(client_for(person))
+            transaction.set_rollback(True)
+        code = answer.json().get("code", "") if answer.status_code >= 400 else ""
+        refused = answer.status_code == 404 or code == "capability.missing"
+        if refused == expected:
+            wrong.append((role, whose, answer.status_code, code))
+    assert not wrong
