@@ -71,7 +71,8 @@ class Played:
         self.target = example.target(world) if example.target else None
         self.body = example.for_rows(world, self.target)
         self.path = example.address(path, world, self.target)
-        self.client = client_for(None if endpoint.anonymous else example.actor(world, self.target))
+        self.actor = None if endpoint.anonymous else example.actor(world, self.target)
+        self.client = client_for(self.actor)
         self.if_match = self.target.version if endpoint.if_match != "none" else None
 
     def send(self, client: Any = None, query: str = "", **kwargs: Any) -> Any:

@@ -44,8 +44,7 @@ class Conversation(socketserver.StreamRequestHandler):
         while line := self.rfile.readline():
             verb = line.decode().split(" ")[0].strip().split(":")[0].upper()
             if verb == "DATA":
-                self.set_reply(verb, "354 go on")
-                if self.server.answers.get("DATA"):
+                if not self.set_reply(verb, "354 go on").startswith("354"):
                     continue
                 lines = []
                 while (text := self.rfile.readline()) not in (b".\r\n", b""):
@@ -57,15 +56,18 @@ class Conversation(socketserver.StreamRequestHandler):
             else:
                 self.set_reply(verb, "250 fine")
 
-    def set_reply(self, verb: str, answer: str) -> None:
-        text = (self.server.answers.get(verb, answer) + "\r\n").encode()
+    def set_reply(self, verb: str, answer: str) -> str:
+        """Send the configured answer, else ``answer``; returns what was sent, as a test may change it at once."""
+        reply = self.server.answers.get(verb, answer)
+        text = f"{reply}\r\n".encode()
         if not self.server.drip:
             self.wfile.write(text)
-            return
+            return reply
         for place in range(len(text)):
             if self.server.stopped.wait(0.2):
-                return
+                break
             self.wfile.write(text[place : place + 1])
+        return reply
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from apps.commodities.tax import ConditionNeeded, NoTaxRate
 from apps.partners.models import CreditAccount, Partner
 from apps.partners.services import exposure
 from apps.partners.services.gate import are_related
-from erp import clock
+from erp import clock, locks
 from erp.access import SYSTEM, Actor
 from erp.errors import FieldError, Invalid
 from erp.masked import masked_checks
@@ -819,4 +819,7 @@ def back_status(offer: Availability) -> str:
 def refresh_lots(offer: Availability) -> None:
     """Keep the lots from being offered again while the offer is live or a sale of it is open (rulings A3)."""
     live = offer.is_live or offer.reservations.holding_lots().exists()
-    offer.lots.exclude(is_live=live).update(is_live=live)
+    changing = offer.lots.exclude(is_live=live)
+    if live and changing.exists():  # two sessions checking one constraint at once would wait for each other
+        locks.hold(f"availability.lots:{offer.seller_partner_id}")
+    changing.update(is_live=live)
