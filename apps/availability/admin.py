@@ -3,7 +3,6 @@
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -190,15 +189,6 @@ class AvailabilityAdmin(ServiceAdmin):
     def shown_warnings(self, row: Availability) -> str:
         """What may be wrong with the offer."""
         return ", ".join(code.replace("_", " ") for code in row.warnings) or "none"
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """The offer with all that its page and form name, in one query."""
-        relations = [field.name for field in Availability._meta.concrete_fields if field.is_relation]
-        try:
-            pk = UUID(object_id)
-        except ValueError:
-            return None
-        return self.get_queryset(request).select_related(*relations).filter(pk=pk).first()
 
     def disabled_reason(self, request: HttpRequest, service: Service, row: Availability) -> str:
         """Return why the action is disabled: the approver cannot be the creator or editor."""

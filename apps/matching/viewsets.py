@@ -57,7 +57,7 @@ class MatchViewSet(RowViewSet):
 
 
 class MatchRunViewSet(RowViewSet):
-    """Runs of one's own listings; of all for staff."""
+    """Runs of your own listings; staff see all."""
 
     queryset = MatchRun.objects.select_related("rule_set")
     serializer_class = serializers.MatchRunOutput

@@ -1,16 +1,29 @@
 """Trades in the staff portal: the story of each deal, what is next and who must act; queues of what waits."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db.models import F, TextField, Value
+from django.db.models.functions import Cast, JSONObject
 from django.http import HttpRequest
 
 from apps.trades import capabilities, serializers
 from apps.trades import money_admin as money_admin  # registers its pages
 from apps.trades import money_serializers as money
-from apps.trades.models import Amendment, Approval, Deadline, Dispatch, Dispute, Refusal, Trade
+from apps.trades.models import (
+    Amendment,
+    Approval,
+    Deadline,
+    Dispatch,
+    Dispute,
+    Payment,
+    QualityResult,
+    Refusal,
+    Trade,
+)
 from apps.trades.services import amendments, approval, cancellation, disputes, execution, settlement
 from erp import clock
 from erp.admin import Queue, ServiceAdmin, Table, quantity
@@ -34,62 +47,81 @@ def _kg(value: Any) -> str:
     return f"{group(value)} kg"
 
 
-def story(trade: Trade) -> list[tuple[str, str, str, str]]:
+def _told(what: str, rows: Any, *names: str, **figures: str) -> Any:
+    """One kind of fact: what, when, by whom, and named details. Figures come as text, so none becomes a float."""
+    details = {name: F(name) for name in names} | {
+        name: Cast(source, TextField()) for name, source in figures.items()
+    }
+    return rows.order_by().values_list(Value(what), "created_at", "created_by_id", JSONObject(**details))
+
+
+def _facts(trade: Trade) -> list[tuple[str, datetime, Any, dict[str, Any]]]:
+    """All that was recorded of a trade, in one query."""
+    parts = [
+        _told("acknowledged", trade.acknowledgements, "role", "terms_version", "on_behalf"),
+        _told("approved", trade.approvals, "comment", "terms_version"),
+        _told("amendment", trade.amendments, "status", "side", "changes"),
+        _told("quality", trade.quality_results, "source", "lot__lot_no", "decision"),
+        _told("weighed", trade.weighments, "stage", "lot__lot_no", net_kg="net_kg"),
+        _told("dispatch", trade.dispatches, "direction", "vehicle_number", "eway_status", "voided_at"),
+        _told("delivered", trade.deliveries, "final", "condition_note"),
+        _told("payment", trade.payments, "currency", "kind", "method", amount="amount"),
+        _told("dispute", trade.disputes, "kind", "status", "outcome"),
+        _told("settled", trade.settlements, "number", "currency", total="invoice_total"),
+    ]
+    return sorted(parts[0].union(*parts[1:], all=True), key=lambda each: each[1], reverse=True)
+
+
+def _words(what: str, of: dict[str, Any]) -> tuple[str, str]:
+    """A fact in words: its title and its details."""
+
+    def label(model: Any, name: str) -> str:
+        return str(dict(model._meta.get_field(name).flatchoices).get(of[name], ""))
+
+    match what:
+        case "acknowledged":
+            given = "on behalf, with evidence" if of["on_behalf"] else f"version {of['terms_version']}"
+            return f"Acknowledged by the {of['role'].lower()}", given
+        case "approved":
+            return "Approved", of["comment"] or f"version {of['terms_version']}"
+        case "amendment":
+            changes = ", ".join(f"{each['pointer']}: {each['old']} → {each['new']}" for each in of["changes"])
+            return f"Amendment, {label(Amendment, 'status').lower()}", changes
+        case "quality":
+            decision = label(QualityResult, "decision")
+            return f"Quality, {label(QualityResult, 'source')}", f"{of['lot__lot_no']}: {decision}"
+        case "weighed":
+            return f"Weighed, {of['stage'].lower()}", f"{of['lot__lot_no']}: {_kg(Decimal(of['net_kg']))}"
+        case "dispatch":
+            title = "Returned" if of["direction"] == execution.RETURN else "Dispatched"
+            eway = label(Dispatch, "eway_status").lower()
+            return (
+                f"{title}, voided" if of["voided_at"] else title,
+                f"{of['vehicle_number']}, e-way bill {eway}",
+            )
+        case "delivered":
+            return "Delivered, final" if of["final"] else "Delivered", of["condition_note"]
+        case "payment":
+            paid = f"{group(Decimal(of['amount']))} {of['currency']}, {label(Payment, 'method')}"
+            return f"Payment, {label(Payment, 'kind').lower()}", paid
+        case "dispute":
+            ended = label(Dispute, "outcome") or label(Dispute, "status")
+            return f"Dispute, {label(Dispute, 'kind').lower()}", ended
+        case _:
+            return "Settled", f"{of['number']}: {group(Decimal(of['total']))} {of['currency']}"
+
+
+def story(trade: Trade, facts: list[tuple[str, datetime, Any, dict[str, Any]]]) -> list[tuple[str, ...]]:
     """What happened, the newest first: when, what, details, and by whom."""
-
-    def lines() -> Iterator[tuple[datetime, str, str, Any]]:
-        yield (
-            trade.created_at,
-            "Created",
-            f"{trade.weight_kg.normalize():f} kg at {group(trade.price)}",
-            trade.created_by,
-        )
-        for row in trade.acknowledgements.select_related("created_by"):
-            words = "on behalf, with evidence" if row.on_behalf else f"version {row.terms_version}"
-            yield row.created_at, f"Acknowledged by the {row.role.lower()}", words, row.created_by
-        for row in trade.approvals.select_related("created_by"):
-            yield row.created_at, "Approved", row.comment or f"version {row.terms_version}", row.created_by
-        for row in trade.amendments.select_related("created_by"):
-            words = ", ".join(f"{each['pointer']}: {each['old']} → {each['new']}" for each in row.changes)
-            yield row.created_at, f"Amendment, {row.get_status_display().lower()}", words, row.created_by
-        for row in trade.quality_results.select_related("lot", "created_by"):
-            words = f"{row.lot.lot_no}: {row.get_decision_display()}"
-            yield row.created_at, f"Quality, {row.get_source_display()}", words, row.created_by
-        for row in trade.weighments.select_related("lot", "created_by"):
-            yield (
-                row.created_at,
-                f"Weighed, {row.stage.lower()}",
-                f"{row.lot.lot_no}: {_kg(row.net_kg)}",
-                row.created_by,
-            )
-        for row in trade.dispatches.select_related("created_by"):
-            what = "Returned" if row.direction == execution.RETURN else "Dispatched"
-            words = f"{row.vehicle_number}, e-way bill {row.get_eway_status_display().lower()}"
-            yield row.created_at, f"{what}, voided" if row.voided_at else what, words, row.created_by
-        for row in trade.deliveries.select_related("created_by"):
-            yield (
-                row.created_at,
-                "Delivered, final" if row.final else "Delivered",
-                row.condition_note,
-                row.created_by,
-            )
-        for row in trade.payments.select_related("created_by"):
-            words = f"{group(row.amount)} {row.currency}, {row.get_method_display()}"
-            yield row.created_at, f"Payment, {row.get_kind_display().lower()}", words, row.created_by
-        for row in trade.disputes.select_related("created_by"):
-            words = row.get_outcome_display() or row.get_status_display()
-            yield row.created_at, f"Dispute, {row.get_kind_display().lower()}", words, row.created_by
-        for row in trade.settlements.select_related("created_by"):
-            yield (
-                row.created_at,
-                "Settled",
-                f"{row.number}: {group(row.invoice_total)} {row.currency}",
-                row.created_by,
-            )
-
+    people = get_user_model()._default_manager.in_bulk(
+        {by for _, _, by, _ in facts if by} | {trade.created_by_id}
+    )
+    lines = [(at, *_words(what, of), by) for what, at, by, of in facts]
+    made = f"{trade.weight_kg.normalize():f} kg at {group(trade.price)}"
+    lines.append((trade.created_at, "Created", made, trade.created_by_id))
     return [
-        (clock.local(at), what, words or "–", str(who or "The system"))
-        for at, what, words, who in sorted(lines(), key=lambda each: each[0], reverse=True)
+        (clock.local(at), title, words or "–", str(people.get(by) or "The system"))
+        for at, title, words, by in lines
     ]
 
 
@@ -159,24 +191,27 @@ class TradeAdmin(ServiceAdmin):
 
     def tables(self, request: HttpRequest, row: Trade) -> list[Table]:
         """What is next, deadlines, parties, lots, and the story."""
+        facts = _facts(row)
         who, what = NEXT[row.status]
         if row.status == _Status.PENDING_ACKNOWLEDGEMENT:
-            given = set(
-                row.acknowledgements.filter(terms_version=row.terms_version).values_list("role", flat=True)
-            )
+            given = {
+                of["role"]
+                for each, _, _, of in facts
+                if each == "acknowledged" and of["terms_version"] == row.terms_version
+            }
             who = " and ".join(side for side in ("Seller", "Buyer") if side.upper() not in given)
         waiting = [(who, what)]
-        waiting += [("Director", "resolve a dispute") for _ in row.disputes.filter(status="OPEN")]
-        waiting += [
-            (f"The {'buyer' if each.side == 'SELLER' else 'seller'}", "decide on an amendment")
-            if each.status == Amendment.Status.PROPOSED
-            else ("Managers", "approve an amendment")
-            for each in row.amendments.filter(status__in=Amendment.OPEN)
-        ]
-        waiting += [
-            ("The desk", "enter the e-way bill by hand: the portal refused it")
-            for _ in row.dispatches.filter(eway_status=Dispatch.Eway.FAILED, voided_at=None)
-        ]
+        for each, _, _, of in facts:
+            match each, of:
+                case "dispute", {"status": Dispute.Status.OPEN}:
+                    waiting.append(("Director", "resolve a dispute"))
+                case "amendment", {"status": Amendment.Status.PROPOSED, "side": side}:
+                    other = "buyer" if side == "SELLER" else "seller"
+                    waiting.append((f"The {other}", "decide on an amendment"))
+                case "amendment", {"status": Amendment.Status.ACCEPTED}:
+                    waiting.append(("Managers", "approve an amendment"))
+                case "dispatch", {"eway_status": Dispatch.Eway.FAILED, "voided_at": None}:
+                    waiting.append(("The desk", "enter the e-way bill by hand: the portal refused it"))
         deadlines = [
             (each.get_kind_display(), f"{each.due_date:%d %b %Y}", each.get_status_display())
             for each in row.deadlines.order_by("due_date", "kind")
@@ -192,7 +227,7 @@ class TradeAdmin(ServiceAdmin):
         return [
             Table("What is next", ["Who", "What"], waiting),
             Table("Deadlines", ["What", "By", "Status"], deadlines),
-            Table("Story", ["When", "What", "Details", "By"], story(row)),
+            Table("Story", ["When", "What", "Details", "By"], story(row, facts)),
             Table("Parties", ["Role", "Partner", "State", "GST", "Share"], parties),
             Table("Lots", ["Lot", "Packages", "Weight"], lots),
         ]

@@ -30,6 +30,7 @@ from apps.trades.services import settlement, tax_rules
 from erp import figures
 from erp.access import actor_of
 from erp.admin import ServiceAdmin, Table
+from erp.capabilities import VIEW_TRAIL
 from erp.trail import services as trail
 
 DRAFTED = ["valid_from", "valid_to", "source", "status", "version"]
@@ -250,7 +251,7 @@ class TradeDocumentAdmin(ServiceAdmin):
 class _DraftAdmin(ServiceAdmin):
     """Rows that one person drafts and another publishes."""
 
-    views = capabilities.CONFIGURE
+    views = (capabilities.CONFIGURE, VIEW_TRAIL)
     list_filter: ClassVar = ["status"]
 
 
@@ -320,7 +321,7 @@ class PositionOpeningAdmin(_DraftAdmin):
 class TaxPositionAdmin(ServiceAdmin):
     """What counts towards a TDS threshold between two partners in a year, with its entries."""
 
-    views = capabilities.CONFIGURE
+    views = (capabilities.CONFIGURE, VIEW_TRAIL)
     empty = "A published opening makes them."
     list_display: ClassVar = [
         "kind", "deductor", "deductee", "financial_year", "opening_amount", "counted", "taxed", "liable",

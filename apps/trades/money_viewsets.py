@@ -95,7 +95,7 @@ class SettlementViewSet(RowViewSet):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     @read("trace")
     def trace(self, request: Request, pk: Any = None) -> Response:
-        """Return terms, facts and figures, as ``python -m apps.trades.engine FILE`` recomputes them.
+        """Return terms, facts and figures, from which the command of the engine computes the settlement again.
 
         A side doesn't see what the other has counted with its broker, so TDS on that brokerage isn't recomputed.
         """

@@ -540,7 +540,7 @@ class TermsOutput(RecordedOutput):
 
 
 class PartyOutput(RecordedOutput):
-    partner_name = fields.CharField(source="partner.legal_name")
+    partner_name = fields.CharField(source="partner.legal_name", help_text="Registered name of the partner.")
 
     class Meta:
         model = Party

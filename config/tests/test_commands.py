@@ -36,6 +36,7 @@ CALLS = {
     "sync_capabilities": "sync_capabilities --check",
     "verify_audit": "verify_audit",
     "export_audit": "export_audit --fy 2025-26",
+    "load_screening_list": f"load_screening_list DEMO {PROJECT / 'apps/risk/data/demo_list.csv'} --source Demo",
     "verify_ledger": "verify_ledger",
     "purge": "purge --dry-run",
     "migrate": "migrate",

@@ -268,8 +268,12 @@ class ServiceForm(forms.Form):
             rows = visible.order_by("pk")[:_MOST_CHOICES]
             shown = [("", "Choose"), *((str(row.pk), str(row)) for row in rows)]
             return forms.ChoiceField(choices=shown, widget=widgets.UnfoldAdminSelectWidget())
+        named = self.instance._state.fields_cache.values()  # the row's page names them, whoever looks
+        chosen = next(
+            (row for row in named if type(row) is visible.model and str(row.pk) == str(typed)), None
+        )
         try:
-            chosen = visible.filter(pk=UUID(str(typed))).first() if typed else None
+            chosen = chosen or (visible.filter(pk=UUID(str(typed))).first() if typed else None)
         except ValueError:
             chosen = None
         pairs = [("", "")] + ([(str(chosen.pk), str(chosen))] if chosen is not None else [])

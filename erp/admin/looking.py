@@ -11,7 +11,7 @@ from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse, QueryDict
 from django.template.response import TemplateResponse
@@ -165,6 +165,17 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
                     else rows.none()
                 )
         return rows
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """The row with all that its page and form name, in one query."""
+        field = self.opts.pk if from_field is None else self.opts.get_field(from_field)
+        try:
+            value = field.to_python(object_id)
+        except (ValidationError, ValueError):
+            return None
+        relations = [each.name for each in self.opts.concrete_fields if each.is_relation]
+        rows = self.get_queryset(request).filter(**{field.name: value})
+        return (rows.select_related(*relations) if relations else rows).first()
 
     @property
     def _views(self) -> tuple[Capability, ...]:

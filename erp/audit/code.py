@@ -59,7 +59,7 @@ def _writes(source: Source, call: ast.Call, func: ast.Attribute) -> bool:
     if name == "create":
         return True
     if name in ("save", "delete"):  # of a row; with a place to write to it is a picture's
-        return not call.args
+        return not call.args or isinstance(call.args[0], ast.Starred)
     if name == "update":  # of rows, not of a dictionary
         return not call.args and bool(call.keywords) and _may_be_rows(receiver)
     return name in _TO_MANY and isinstance(receiver, ast.Attribute) and receiver.attr in to_many()

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from apps.accounts.models import User
-from apps.availability.models import Availability, Lot, QualityValue, Reservation, TestReport
+from apps.availability.models import Availability, Lot, Media, QualityValue, Reservation, TestReport
 from apps.availability.services import stock
 from apps.availability.services.offers import REPORT_PURPOSE
 from apps.availability.tests import factories
@@ -14,6 +14,7 @@ from erp.access import SYSTEM
 from erp.api.examples import Example, Sample
 from erp.files import CSV, PDF, Upload
 from erp.models import unguarded_writes
+from erp.services import caused_by
 from erp.uploads import services as uploads
 
 TRADE = UUID("01890a5d-ac96-774b-bcce-b302099a80a4")
@@ -211,6 +212,19 @@ def _report(world, viewer):
         ).save()  # fmt: skip
 
 
+def _media(world, viewer):
+    offer, number = _whole(world), _number(Media)
+    with unguarded_writes():
+        file = report(world, offer)
+        Media(availability=offer, position=number, file=file, copy=file, caption=f"Bales {number}").save()
+
+
+def _change(world, viewer):
+    """A change by a request of its own, as the timeline tells requests apart."""
+    with caused_by(str(uuid4())):
+        _lot(world, viewer)
+
+
 def _held_of_whole(world, viewer):
     offer = _whole(world)
     with unguarded_writes():
@@ -223,6 +237,8 @@ def _held_of_whole(world, viewer):
 _OF = "/api/v1/availabilities/<uuid:pk>"
 WHOLES = {_OF: _whole}
 LISTS = {
+    f"{_OF}/history": ("INTERNAL_MANAGER", _change),
+    "/api/v1/availabilities/media": ("INTERNAL_MANAGER", _media),
     "/api/v1/availabilities/reservations": ("INTERNAL_MANAGER", _held_of_whole),
     "/api/v1/availabilities/test-reports": ("INTERNAL_MANAGER", _report),
     f"{_OF}/lots": ("INTERNAL_MANAGER", _lot),

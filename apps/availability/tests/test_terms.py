@@ -643,7 +643,9 @@ def test_a_suspended_seller_takes_its_offers_off_and_reservations_with_it(
     stock.commit(live, actor=SYSTEM, reservation_id=deal.pk, trade_id=live.pk, unit_price=Decimal(1))
     elsewhere = offer()
     own = stock.reserve(elsewhere, actor=SYSTEM, holder_partner=live.seller_partner, quantity=Decimal(5))
-    standing.suspend(live.seller_partner, actor=SYSTEM, reason_code="other", reason="Doubts about papers.")
+    deliver()
+    seller = Partner.objects.get(pk=live.seller_partner_id)
+    standing.suspend(seller, actor=SYSTEM, reason_code="other", reason="Doubts about papers.")
     deliver()
     assert Availability.objects.get(pk=live.pk).status == "ACTIVE", "the sweep does it, offer by offer"
     assert tasks.follow_partners() == 2

@@ -47,7 +47,7 @@ def decide(row, by):
 def test_the_usual_rates_are_loaded_once_without_overwriting_changes_of_staff():
     codes, rates = tax_services.load_hsn_codes(actor=SYSTEM), tax_services.load_tax_rates(actor=SYSTEM)
     assert (codes, rates) == (HsnCode.objects.count(), TaxRate.objects.count())
-    assert rates == 27
+    assert rates == 32
     assert TaxRate.objects.get(hsn="9961").source == "Notification 11/2017-Central Tax (Rate)"
     linters = HsnCode.objects.get(code="140420")
     tax_services.update_hsn_code(linters, actor=SYSTEM, description="Linters", status="ARCHIVED")

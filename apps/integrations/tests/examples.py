@@ -10,10 +10,12 @@ from erp.outbox.subscriber import Subscription
 
 
 def consume(subscription: str = "tests") -> None:
-    """Pass all events to the consumer, each stream in order, repeated ones among them."""
-    progress = Subscription(subscription)
-    for row in EventOutbox.objects.order_by("position"):
-        progress.receive(wire.envelope(row, row.pk, json.dumps(row.payload)))
+    """Pass all events to the consumer, each stream in order, repeated ones among them, and what handlers emit."""
+    progress, seen = Subscription(subscription), -1
+    while rows := EventOutbox.objects.filter(position__gt=seen).order_by("position"):
+        for row in rows:
+            progress.receive(wire.envelope(row, row.pk, json.dumps(row.payload)))
+            seen = row.position
 
 
 def emit_for(world: Any, viewer: Any) -> None:

@@ -60,7 +60,7 @@ class RunResult:
 def find_for_requirement(
     requirement: Requirement, *, actor: Actor, limit: int = SHOWN, min_score: Decimal | None = None
 ) -> RunResult:
-    """Find offers for a requirement and store new matches; ``min_score`` may only raise the rules' own."""
+    """Find offers for a requirement and store new matches. A minimum score below that of the rules has no effect."""
     if not _is_live(requirement):
         raise problems.SubjectNotLive.of_status(requirement)
     run = _new_run(_Kind.ASKED, actor, requirement=requirement)
@@ -77,7 +77,7 @@ def find_for_requirement(
 def find_for_availability(
     offer: Availability, *, actor: Actor, limit: int = SHOWN, min_score: Decimal | None = None
 ) -> RunResult:
-    """Find requirements for an offer and store new matches; ``min_score`` may only raise the rules' own."""
+    """Find requirements for an offer and store new matches. A minimum score below that of the rules has no effect."""
     if not _is_live(offer):
         raise problems.SubjectNotLive.of_status(offer)
     run = _new_run(_Kind.ASKED, actor, availability=offer)

@@ -115,7 +115,7 @@ class PartnerDocument(OfPartner):
     filename = models.CharField(max_length=255, help_text="Name of the uploaded file.")
     media_type = models.CharField(max_length=100)
     size = models.PositiveIntegerField(help_text="Size in bytes.")
-    sha256 = models.CharField("SHA-256", max_length=64)
+    sha256 = models.CharField("SHA-256", max_length=64, help_text="SHA-256 of the file in hexadecimal.")
     status = models.CharField(max_length=10, choices=Status, default=Status.UPLOADED)
     uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")

@@ -323,7 +323,12 @@ class PartnerBankAccount(OfPartner):
     bank_name = models.CharField("bank", max_length=200, help_text="Name of the bank.")
     number = Encrypted("identifier.bank_account", "account number")
     iban = Encrypted("identifier.iban", "IBAN")
-    last4 = models.CharField("last four characters", max_length=4, editable=False)
+    last4 = models.CharField(
+        "last four characters",
+        max_length=4,
+        editable=False,
+        help_text="Last four characters of the account number.",
+    )
     ifsc = optional_text(
         11, "Eleven characters, such as SBIN0000300. Required for rupees in India.", verbose_name="IFSC"
     )

@@ -414,6 +414,7 @@ def test_a_suspended_buyers_requirements_come_back_in_the_right_status(
     settings.REQUIREMENT_APPROVAL_LIMIT = Decimal(1)
     waiting = requirement(buyer=buyer)
     settings.REQUIREMENT_APPROVAL_LIMIT = Decimal(10_000_000_0)
+    deliver()
     director = user("INTERNAL_DIRECTOR")
     partner = standing.Partner.objects.get(pk=buyer.partner_id)
     standing.suspend(partner, actor=director, reason_code="non_payment", reason="Two invoices are overdue.")

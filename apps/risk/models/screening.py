@@ -29,7 +29,7 @@ class ScreeningList(StaffModel):
     code = models.CharField(max_length=20, help_text="Which list, such as UN.")
     source = models.CharField(max_length=200, help_text="Where the snapshot is from.")
     snapshot_date = models.DateField()
-    sha256 = models.CharField("SHA-256", max_length=64)
+    sha256 = models.CharField("SHA-256", max_length=64, help_text="SHA-256 of the file in hexadecimal.")
     entries = models.PositiveIntegerField()
     status = models.CharField(max_length=7, choices=Status, default=Status.LOADED)
     decided_by = person("Who activated it.")
@@ -141,8 +141,10 @@ class ScreeningHit(StaffModel):
     partner = models.ForeignKey(Partner, models.PROTECT, related_name="+")
     field = models.CharField(max_length=10, choices=Field)
     entry = models.ForeignKey(ScreeningEntry, models.PROTECT, null=True, related_name="+")
-    list_code = models.CharField(max_length=20)
-    entry_reference = models.CharField(max_length=100)
+    list_code = models.CharField("list", max_length=20, help_text="List that names it, such as UN.")
+    entry_reference = models.CharField(
+        "entry", max_length=100, help_text="Reference of the entry in the list."
+    )
     names_hash = models.CharField(max_length=64, editable=False)
     name_hash = models.CharField(max_length=64, editable=False)
     similarity = models.DecimalField(max_digits=5, decimal_places=4)

@@ -131,16 +131,22 @@ class Dispatch(Changing):
     transporter = partner(null=True)
     vehicle = models.ForeignKey(Vehicle, models.PROTECT, null=True, related_name="+")
     vehicle_number = models.CharField(max_length=16, help_text="As on the plate.")
-    lr_number = models.CharField("lorry receipt", max_length=40, default="", blank=True)
+    lr_number = models.CharField(
+        "lorry receipt", max_length=40, default="", blank=True, help_text="Number of the lorry receipt."
+    )
     distance_km = models.PositiveSmallIntegerField("distance (km)", help_text="1 to 5,000 km.")
     from_location = models.ForeignKey(Location, models.PROTECT, null=True, related_name="+")
     to_location = models.ForeignKey(Location, models.PROTECT, null=True, related_name="+")
     consignor = partner(help_text="Who sends the goods: the seller, for a return the buyer.")
     invoice_number = models.CharField(max_length=16, default="", blank=True)
     invoice_date = models.DateField(null=True)
-    challan_number = models.CharField("delivery challan", max_length=16, default="", blank=True)
+    challan_number = models.CharField(
+        "delivery challan", max_length=16, default="", blank=True, help_text="Number of the delivery challan."
+    )
     consignment_value = money(help_text="Value of the goods with tax.")
-    eway_number = models.CharField("e-way bill", max_length=12, default="", blank=True)
+    eway_number = models.CharField(
+        "e-way bill", max_length=12, default="", blank=True, help_text="Number of the e-way bill, 12 digits."
+    )
     eway_document = models.CharField(
         max_length=16,
         default="",
@@ -286,7 +292,9 @@ class Delivery(Recorded):
     dispatch = models.OneToOneField(Dispatch, models.PROTECT, related_name="delivery")
     delivered_at = models.DateTimeField()
     final = models.BooleanField(default=False, help_text="Whether nothing more will come.")
-    condition_note = models.CharField(max_length=500, default="", blank=True)
+    condition_note = models.CharField(
+        max_length=500, default="", blank=True, help_text="State in which the goods arrived."
+    )
 
     class Meta(Recorded.Meta):
         verbose_name_plural = "deliveries"

@@ -171,7 +171,7 @@ class TradeDocument(Recorded):
         help_text="Version of the terms, or revision of the settlement."
     )
     file = models.ForeignKey("upload.StoredFile", models.PROTECT, related_name="+", editable=False)
-    sha256 = models.CharField(max_length=64)
+    sha256 = models.CharField("SHA-256", max_length=64, help_text="SHA-256 of the file in hexadecimal.")
     size = models.PositiveIntegerField()
 
     class Meta(Recorded.Meta):

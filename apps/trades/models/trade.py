@@ -460,7 +460,9 @@ class Amendment(Changing):
     evidence = upload("What proves the other side's agreement.")
     decided_by = person()
     decided_at = models.DateTimeField(null=True)
-    decision_reason = models.CharField(max_length=1000, default="", blank=True)
+    decision_reason = models.CharField(
+        max_length=1000, default="", blank=True, help_text="Why the other side agreed or refused."
+    )
 
     class Meta(Changing.Meta):
         constraints: ClassVar = [

@@ -123,7 +123,7 @@ def acknowledge(
     on_behalf_of: str | None = None,
     evidence: StoredFile | None = None,
 ) -> Trade:
-    """Agree to the terms in force, for one's own side; staff for a side with evidence of its agreement."""
+    """Agree to the terms in force for your side. Staff agree for a side with evidence of its agreement."""
     rules.require_writable(trade, _Status.PENDING_ACKNOWLEDGEMENT)
     side, on_behalf = rules.acting_side(trade, actor, on_behalf_of, evidence)
     if contract_hash != trade.contract_hash:

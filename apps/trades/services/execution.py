@@ -106,7 +106,7 @@ def dispatch(
     eway_number: str = "",
     returns: Dispatch | None = None,
 ) -> Dispatch:
-    """Record goods that left for the buyer; with ``returns``, delivered goods that go back to the seller."""
+    """Record goods that left for the buyer, or delivered goods that go back to the seller."""
     states = (
         (_Status.IN_EXECUTION, _Status.DELIVERED)
         if returns is not None

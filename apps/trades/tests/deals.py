@@ -127,7 +127,8 @@ class Deals(Exchange):
                 requirement_terms_version=wanted.terms_version, availability_terms_version=offer.terms_version,
                 engine_version=1, risk_status="PASS", unit="BALE", counted=True, proposed_quantity=quantity,
                 proposed_kg=D(170) * quantity, need_quantity=1, need_kg=170, score=1, label="excellent",
-                breakdown=BREAKDOWN,                inputs_digest="0" * 64, bucket="0" * 64, status="APPROVED", reservation_id=held.pk,
+                breakdown=BREAKDOWN, inputs_digest="0" * 64, bucket="0" * 64, status="APPROVED",
+                reservation_id=held.pk,
                 expires_at=clock.now() + timedelta(days=1), run=self.run,
             )  # fmt: skip
             match.save()
