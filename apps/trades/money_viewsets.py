@@ -97,7 +97,8 @@ class SettlementViewSet(RowViewSet):
     def trace(self, request: Request, pk: Any = None) -> Response:
         """Return terms, facts and figures, from which the command of the engine computes the settlement again.
 
-        A side doesn't see what the other has counted with its broker, so TDS on that brokerage isn't recomputed.
+        A side doesn't see what the other has counted with its broker. Where the other side pays a broker, that side or
+        staff can compute the whole again.
         """
         return Response(lookups.known_trace(self.get_object(), actor_of(request)))
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from apps.accounts.models import User
 from apps.availability.models import Availability, Lot, Media, QualityValue, Reservation, TestReport
-from apps.availability.services import stock
+from apps.availability.services import offers, stock
 from apps.availability.services.offers import REPORT_PURPOSE
 from apps.availability.tests import factories
 from erp import clock
@@ -221,8 +221,11 @@ def _media(world, viewer):
 
 def _change(world, viewer):
     """A change by a request of its own, as the timeline tells requests apart."""
+    offer = _whole(world)
     with caused_by(str(uuid4())):
-        _lot(world, viewer)
+        offers.set_visibility(
+            offer, actor=SYSTEM, visibility=offer.visibility, price_public=not offer.price_public
+        )
 
 
 def _held_of_whole(world, viewer):
