@@ -38,6 +38,7 @@ ALL = {
     "events",
     "financial years",
     "registries",
+    "risk providers",
 }  # fmt: skip
 
 
@@ -132,6 +133,7 @@ def test_unreachable_servers_end_the_command_with_4_without_delay(silent: int) -
     assert {name for name, state in states.items() if state == "skipped"} == {
         "financial years",
         "registries",
+        "risk providers",
         "migrations",
         "clock",
         "capabilities",
@@ -225,7 +227,7 @@ def test_a_remote_whose_breaker_is_open_is_down(healthy: Any, monkeypatch: pytes
 
 def test_a_database_that_other_migrations_made_fails(healthy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.schema, "fault", lambda: "The database was made by other migrations.")
-    skipped = {"capabilities": "skipped", "financial years": "skipped", "registries": "skipped"}
+    skipped = dict.fromkeys(("capabilities", "financial years", "registries", "risk providers"), "skipped")
     assert unwell() == (1, {"migrations": "failed", **skipped})
 
 

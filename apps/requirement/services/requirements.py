@@ -257,7 +257,8 @@ def cancel(requirement: Requirement, *, actor: Actor, reason_code: str, reason: 
         raise rules.ReasonRequired.at("/reason", "required", "Enter the reason.")
     ledger.require_no_deal(requirement)
     unfilled = requirement.open_quantity
-    requirement.status, requirement.status_reason = _Status.CANCELLED, reason or reason_code
+    requirement.status, requirement.suspended_for = _Status.CANCELLED, []
+    requirement.status_reason = reason or reason_code
     requirement.cancelled_at, requirement.cancelled_by_id = clock.now(), actor.pk
     requirement.expires_at = None
     requirement.save()
