@@ -46,6 +46,7 @@ from apps.requirement.services import ledger
 from apps.requirement.services import requirements as wanted
 from apps.risk.models import CurrencyRate, ProviderCheck, ScreeningList, TradeFact
 from apps.risk.services import facts, policies, rates, screening, surveillance
+from apps.trades.services import tax_rules
 from config.demo_deals import trades
 from config.demo_partners import onboard
 from erp import clock, ids
@@ -262,6 +263,7 @@ def _branches() -> Iterator[Any]:
                 organizations.add_document_series(
                     second, actor=SYSTEM, financial_year=year, document_type=kind, template=template
                 )
+            tax_rules.load_approval_bands(actor=SYSTEM)
     for branch, (name, state, pin_code, city, street) in BRANCHES.items():
         organization = Organization.objects.get(name=name)
         if not GstRegistration.objects.filter(organization=organization, branch_code=branch).exists():

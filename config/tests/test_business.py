@@ -56,9 +56,10 @@ def test_the_demo_s_business_has_something_of_everything_and_is_made_once(pubsub
     assert statuses == {"DRAFT": 9, "PENDING_APPROVAL": 12, "ACTIVE": 39}
     wants = Counter(Requirement.objects.values_list("status", flat=True))
     assert wants == {
-        "DRAFT": 2, "PENDING_APPROVAL": 1, "ACTIVE": 10, "PARTIALLY_FULFILLED": 2, "CANCELLED": 1,
+        "DRAFT": 2, "PENDING_APPROVAL": 1, "ACTIVE": 13, "PARTIALLY_FULFILLED": 2, "FULFILLED": 4, "CANCELLED": 1,
     }  # fmt: skip
-    assert set(Reservation.objects.values_list("status", flat=True)) == {"HELD", "RELEASED"}
+    held = set(Reservation.objects.values_list("status", flat=True))
+    assert held == {"HELD", "RELEASED", "IN_TRADE", "SOLD", "RETURNED"}
     assert set(Negotiation.objects.values_list("status", flat=True)) == set(Negotiation.Status.values)
     assert set(Trade.objects.values_list("status", flat=True)) == set(Trade.Status.values)
     assert Trade.objects.get(status="SETTLED").settlements.get().net_due == 0
