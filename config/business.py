@@ -44,9 +44,10 @@ from apps.requirement.models import Requirement
 from apps.requirement.services import decisions as requirement_decisions
 from apps.requirement.services import ledger
 from apps.requirement.services import requirements as wanted
-from apps.risk.models import CurrencyRate, ScreeningList, TradeFact
+from apps.risk.models import CurrencyRate, ProviderCheck, ScreeningList, TradeFact
 from apps.risk.services import facts, policies, rates, screening, surveillance
 from apps.trades.services import tax_rules
+from config.demo_deals import trades
 from config.demo_partners import onboard
 from erp import clock, ids
 from erp.access import SYSTEM
@@ -96,6 +97,7 @@ FIRMS: Final = (
          ("PARTNER_ADMIN", "SERVICE_PROVIDER")),
 )  # fmt: skip
 
+SOMNATH, KOVAI, MUMBADEVI = (FIRMS[number].name for number in (0, 1, 6))
 # PAN and GSTIN are fictitious.
 SECOND: Final[dict[str, Any]] = {
     "name": "Demo Fibres",
@@ -194,6 +196,7 @@ def fill(invite: Callable[..., Any], seed: int = 1) -> list[str]:
             "risk rows": _risk(),
             "matches": _matches(),
             "negotiations": _negotiations(seed),
+            "trades": trades(seed),
             "bank accounts": _bank_accounts(),
             "proposed rights": _rights(),
             "imports": _imports(),
@@ -218,6 +221,22 @@ def make_partner(firm: Firm) -> Partner:
                 service_kind="transporter" if "service_provider" in roles else "",
             )
     return partner
+
+
+def screen() -> Iterator[Any]:
+    """Load the screening list where there is none, and compare the partners that weren't compared with a list yet."""
+    if not ScreeningList.objects.exists():
+        with _named("screening list"):
+            yield screening.load_list(
+                actor=SYSTEM, code="DEMO", source="Bundled list of invented parties",
+                snapshot_date=clock.today(), content=DEMO_LIST.read_bytes(),
+            )  # fmt: skip
+    done = ProviderCheck.objects.filter(
+        kind=ProviderCheck.Kind.SCREENING, status=ProviderCheck.Status.ANSWERED
+    )
+    for firm in Partner.objects.exclude(pk__in=done.values("partner")).order_by("pk"):
+        with _named(f"screening of {firm.legal_name}"):
+            yield screening.screen_partner(firm, actor=SYSTEM)
 
 
 @contextmanager
@@ -435,15 +454,7 @@ def _risk() -> Iterator[Any]:
     """A screening list with a hit to decide, rates, settled trades and their ratings, an alert, a proposed policy."""
     compliance, manager = _person("compliance@demo.example"), _person("manager@demo.example")
     firms = {partner.legal_name: partner for partner in Partner.objects.order_by("pk")}
-    if not ScreeningList.objects.exists():
-        with _named("screening list"):
-            yield screening.load_list(
-                actor=SYSTEM, code="DEMO", source="Bundled list of invented parties",
-                snapshot_date=clock.today(), content=DEMO_LIST.read_bytes(),
-            )  # fmt: skip
-        for name, firm in firms.items():
-            with _named(f"screening of {name}"):
-                screening.screen_partner(firm, actor=SYSTEM)
+    yield from screen()
     for currency, rate in (("USD", "88.50"), ("EUR", "96.20")):
         if not CurrencyRate.objects.filter(currency=currency).exists():
             with _named(f"rate of {currency}"):

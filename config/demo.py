@@ -1,31 +1,30 @@
 """``make demo``: the main use case, end to end, on real servers and processes.
 
-Starts the stack, runs a deal over HTTP (each write sent twice with the same key), sends invalid requests, kills
-the relay with SIGKILL while events are published, and checks with its own Pub/Sub subscriber that every event
-arrived, once per stream position and in order.
+Starts the stack on an empty database, runs a deal from the offer to the settlement over HTTP (each write sent twice
+with the same key) and checks its figures, sends invalid requests, kills the relay with SIGKILL while events are
+published, and checks with its own Pub/Sub subscriber that every event arrived, once per stream position and in order.
 """
 
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import defaultdict
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import psycopg
-import pyotp
 from rich.console import Console
 from rich.table import Table
 
 from apps.commodities.seasons import season_of
+from config.demo_client import Caller, DemoFailed, require_figure
+from config.demo_trade import Deal, partner_of
 from config.run import manage, prepare, processes
 from erp.embedded import state
 from erp.embedded.process import CannotStart, free_port
@@ -37,9 +36,9 @@ TOPIC = "cotton-erp-events"
 STORM = 40  # reserve and release pairs while the relay is killed
 TERMS = {
     "delivery_term": ("delivery-terms", "EX_GIN"),
-    "payment_term": ("payment-terms", "ADVANCE_100"),
-    "passing_term": ("passing-terms", "SELLER_PASS"),
-    "weighment_term": ("weighment-terms", "ORIGIN_FINAL"),
+    "payment_term": ("payment-terms", "ADV15_D15"),
+    "passing_term": ("passing-terms", "SPEC"),
+    "weighment_term": ("weighment-terms", "ORIGIN_FR025"),
 }
 QUALITY = {
     "staple_length": "29.2",
@@ -54,144 +53,25 @@ BANDS = {
     "trash": {"max": "4.5", "preferred": "3.0"},
 }
 ARRIVAL_SECONDS = 30.0
+PROOFS = ("verify_ledger", "verify_audit")  # exit with an error where anything disagrees
 SHOWN = 24  # events in the table
 console = Console(highlight=False, width=max(Console().width, 110))
 
 
-class DemoFailed(Exception):
-    """Something didn't happen as it must."""
-
-
-@dataclass
-class DemoResponse:
-    """The response to a request."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body, parsed."""
-        return json.loads(self.body) if self.body else None
-
-
-@dataclass
-class Caller:
-    """A user of the API."""
-
-    base: str
-    name: str
-    journal: Table
-    token: str = ""
-    tags: dict[str, str] = field(default_factory=dict)
-
-    def send(self, method: str, path: str, body: Any = None, **headers: str) -> DemoResponse:
-        """One request over HTTP."""
-        request = urllib.request.Request(  # noqa: S310 - http to our own server
-            self.base + path, method=method, data=None if body is None else json.dumps(body).encode()
-        )
-        for name, value in {"Content-Type": "application/json", **headers}.items():
-            request.add_header(name.replace("_", "-"), value)
-        if self.token:
-            request.add_header("Authorization", f"Bearer {self.token}")
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return DemoResponse(answer.status, dict(answer.headers), answer.read())
-        except urllib.error.HTTPError as error:
-            return DemoResponse(error.code, dict(error.headers), error.read())
-
-    def sign_in(self, email: str, password: str, seed: str = "") -> "Caller":
-        """Take a token; who has an authenticator (its secret is ``seed``) types its code, too."""
-        answer = self.send("POST", "/api/v1/auth/login", {"email": email, "password": password})
-        self.note("POST", "/auth/login", answer, "asks for a code" if seed else "")
-        if seed and answer.status == 200:
-            # A code counts once: where this half minute's was used before, the next one's is taken already.
-            for steps in (0, 1):
-                code = pyotp.TOTP(seed).at(int(time.time()), counter_offset=steps)
-                body = {"challenge_token": answer.json["challenge_token"], "code": code}
-                second = self.send("POST", "/api/v1/auth/login/second-factor", body)
-                if second.status == 200:
-                    break
-            answer = second
-            self.note("POST", "/auth/login/second-factor", answer, "")
-        if answer.status != 200:
-            raise DemoFailed(f"{email} can't sign in: {answer.body.decode()}")
-        self.token = answer.json["access_token"]
-        return self
-
-    def write(self, method: str, path: str, body: Any = None, *, if_match: str = "") -> Any:
-        """A write as a careful client does it: one key, sent twice; the second answer must be the first again."""
-        headers = {"Idempotency_Key": secrets.token_hex(16)} | ({"If_Match": if_match} if if_match else {})
-        first = self.send(method, f"/api/v1{path}", body, **headers)
-        again = self.send(method, f"/api/v1{path}", body, **headers)
-        replayed = again.headers.get("Idempotency-Replayed") == "true"
-        same = (first.status, first.body) == (again.status, again.body)
-        self.note(method, path, first, "same answer, replayed" if same and replayed else "NOT REPLAYED")
-        if first.status >= 300:
-            raise DemoFailed(f"{method} {path}: {first.status} {first.body.decode()}")
-        if not (same and replayed):
-            raise DemoFailed(f"{method} {path}: the second answer was {again.status} {again.body.decode()}")
-        return first.json | {"etag": first.headers.get("ETag", "")}
-
-    def write_at_once(
-        self, other: "Caller", path: str, body: Any
-    ) -> tuple["Caller", "Caller", dict[str, Any]]:
-        """Send one write as two callers at the same moment; return who got it, who didn't, and the answer."""
-        answers: dict[str, DemoResponse] = {}
-
-        def send(caller: Caller) -> None:
-            answers[caller.name] = caller.send(
-                "POST", f"/api/v1{path}", body, Idempotency_Key=secrets.token_hex(16)
-            )
-
-        threads = [threading.Thread(target=send, args=[caller]) for caller in (self, other)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        first, last = sorted((self, other), key=lambda caller: answers[caller.name].status)
-        for caller in (first, last):
-            answer = answers[caller.name]
-            caller.note("POST", path, answer, answer.json.get("code", "of two at the same moment the first"))
-        if (answers[first.name].status, answers[last.name].status) != (201, 409):
-            raise DemoFailed(f"POST {path}: two at once got {[each.status for each in answers.values()]}")
-        return first, last, answers[first.name].json
-
-    def refused(
-        self, status: int, code: str, method: str, path: str, body: Any = None, **headers: str
-    ) -> None:
-        """A request that must be refused."""
-        headers.setdefault("Idempotency_Key", secrets.token_hex(16))
-        answer = self.send(method, f"/api/v1{path}", body, **{k: v for k, v in headers.items() if v})
-        self.note(method, path, answer, answer.json["code"])
-        problem = answer.headers.get("Content-Type") == "application/problem+json"
-        if (answer.status, answer.json["code"], problem) != (status, code, True):
-            raise DemoFailed(
-                f"{method} {path}: expected {status} {code}, got {answer.status} {answer.body.decode()}"
-            )
-
-    def note(self, method: str, path: str, answer: DemoResponse, remark: str) -> None:
-        """Write the request down."""
-        for value, tag in self.tags.items():
-            path = path.replace(value, tag)
-        self.journal.add_row(self.name, f"{method} {path}", str(answer.status), remark)
-
-
-def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> dict[str, str]:
-    """A variety, a price by the candy, an offer and its approval, a requirement, two buyers who race, and refusals."""
+def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> tuple[dict[str, str], Deal]:
+    """A variety, a price by the candy, an offer and its approval, a requirement, two buyers who race, and the deal."""
     run = secrets.token_hex(3).upper()
     tags: dict[str, str] = {}
 
-    def caller(name: str, email: str) -> Caller:
+    def caller(name: str, login: str = "") -> Caller:
+        email = f"{login or name}@demo.example"
         return Caller(base, name, journal, tags=tags).sign_in(email, password, seeds.get(email, ""))
 
-    staff = caller("master data", "masterdata@demo.example")
-    seller = caller("seller", "seller@demo.example")
-    manager = caller("manager", "manager@demo.example")
-    buyer, mill = caller("buyer", "buyer@demo.example"), caller("mill", "mill@demo.example")
+    staff, finance = caller("master data", "masterdata"), caller("finance")
+    manager, second = caller("manager"), caller("2nd manager", "approver")
+    seller, buyer, mill = caller("seller"), caller("buyer"), caller("mill")
 
-    (commodity,) = staff.send("GET", "/api/v1/commodities?code=COTTON").json["results"]
+    (commodity,) = staff.read("/commodities?code=COTTON")["results"]
     tags[commodity["id"]] = "{cotton}"
     sort = {"name": f"Demo sort {run}", "aliases": [f"D-{run}"]}
     variety = staff.write(
@@ -206,43 +86,60 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     )
     path = f"/commodities/{commodity['id']}/calculate-conversion"
     asked = {"quantity": {"count": "600", "count_unit": "BALE"}, "rate": "50000", "pricing_unit": "INR/CANDY"}
-    answer = staff.send("POST", f"/api/v1{path}", asked, Idempotency_Key=secrets.token_hex(16))
-    staff.note("POST", path, answer, "600 bales at 50,000 a candy of 355.62 kg")
-    price = answer.json
+    price = staff.ask(path, asked, "600 bales at 50,000 a candy of 355.62 kg")
     require_figure("600 bales at 50,000 a candy", price["amount"]["value"], "14341150.67")
 
-    def chosen(path: str, code: str) -> str:
-        (row,) = seller.send("GET", f"/api/v1{path}?code={code}").json["results"]
-        return str(row["id"])
-
-    offer = seller.write(
-        "POST",
-        "/availabilities",
-        {
-            "commodity_id": commodity["id"],
-            "variety_id": variety["id"],
-            "total_quantity": "100",
-            "total_weight_kg": "17000.000",
-            "crop_year": season_of(date.today(), 10),  # noqa: DTZ011 - the demo's day
-            "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
-            "unit_price": "53500",
-            **{f"{name}_id": chosen(f"/{path}", code) for name, (path, code) in TERMS.items()},
-            "quality": [{"parameter": name, "value": value} for name, value in QUALITY.items()],
-            "lots": [
-                {"lot_no": "SSG-27", "press_mark": f"SSG {run}", "pr_from": 1201, "pr_to": 1300, "bales": 100}
-            ],
-            "available_from_date": date.today().isoformat(),  # noqa: DTZ011
-            "available_until_date": (date.today() + timedelta(days=30)).isoformat(),  # noqa: DTZ011
-        },
+    deal = Deal(
+        {"T1": staff, "F1": finance, "M1": manager, "M2": second, "SO": seller, "KO": buyer}, tags, run
     )
-    tags[offer["id"]] = "{offer}"
-    require_figure("value of the offer", offer["estimated_value"], "2557505.20")
-    path = f"/availabilities/{offer['id']}"
-    offer = seller.write("POST", f"{path}/submit", if_match=offer["etag"])
-    seller.refused(403, "capability.missing", "POST", f"{path}/approve", {}, If_Match=offer["etag"])
+    deal.give_credit(partner_of(buyer), "10000000.00")
+    deal.give_credit(partner_of(mill), "2500000.00")
+
+    def chosen(path: str, code: str) -> str:
+        return str(seller.read(f"{path}?code={code}")["results"][0]["id"])
+
+    def offer_lot(lot: str, first: int, remark: str = "") -> str:
+        """Offer 100 bales with a laboratory's report, and submit them; return the path of the offer."""
+        offer = seller.write(
+            "POST",
+            "/availabilities",
+            {
+                "commodity_id": commodity["id"],
+                "variety_id": variety["id"],
+                "total_quantity": "100",
+                "total_weight_kg": "17000.000",
+                "weight_basis": "ESTIMATED",
+                "crop_year": season_of(date.today(), 10),  # noqa: DTZ011 - the demo's day
+                "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
+                "unit_price": "53500",
+                **{f"{name}_id": chosen(f"/{path}", code) for name, (path, code) in TERMS.items()},
+                "quality": [{"parameter": name, "value": value} for name, value in QUALITY.items()],
+                "lots": [
+                    {"lot_no": lot, "press_mark": f"SSG {run}", "pr_from": first, "pr_to": first + 99, "bales": 100}
+                ],
+                "available_from_date": date.today().isoformat(),  # noqa: DTZ011
+                "available_until_date": (date.today() + timedelta(days=30)).isoformat(),  # noqa: DTZ011
+            },
+        )  # fmt: skip
+        tags[offer["id"]] = f"{{{remark}offer}}"
+        require_figure("value of the offer", offer["estimated_value"], "2557505.20")
+        path = f"/availabilities/{offer['id']}"
+        report = {
+            "upload_id": seller.upload("availability.test_report", f"{lot}.pdf", f"%PDF-1.4\n% {lot} {run}\n".encode()),
+            "lab_name": "Demo laboratory", "report_no": f"{lot} {run}", "sample_no": "1", "method": "HVI",
+            "tested_date": date.today().isoformat(),  # noqa: DTZ011
+            "values": [{"parameter": name, "value": QUALITY[name]} for name in ("strength", "micronaire")],
+        }  # fmt: skip
+        seller.write("POST", f"{path}/test-reports", report)
+        seller.write_current(path, "submit")
+        return path
+
+    path = offer_lot("SSG-27", 1201)
+    etag = seller.etag(path)
+    seller.refused(403, "capability.missing", "POST", f"{path}/approve", {}, If_Match=etag)
     manager.refused(428, "precondition.required", "POST", f"{path}/approve", {})
     manager.refused(412, "precondition.failed", "POST", f"{path}/approve", {}, If_Match='"1"')
-    manager.write("POST", f"{path}/approve", {"note": "Seen."}, if_match=offer["etag"])
+    manager.write_current(path, "approve", {"note": "Seen."})
 
     want = buyer.write(
         "POST",
@@ -284,13 +181,14 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     )
     seller.refused(403, "capability.missing", "POST", f"{path}/release", {"reservation_id": hold["id"]})
     buyer.write("POST", f"{path}/release", {"reservation_id": hold["id"], "quantity": "20"})
-    return {"path": path, "token": manager.token, "holder": hold["holder_partner_id"]}
+    buyer.write("POST", f"{path}/release", {"reservation_id": hold["id"]})
+    buyer.write("POST", f"{path}/release", {"reservation_id": answer.json["id"]})
 
+    deal.play(want["id"], path.rpartition("/")[2])
 
-def require_figure(name: str, found: str, right: str) -> None:
-    """Fail the demo unless the figure is right to the last digit."""
-    if found != right:
-        raise DemoFailed(f"{name}: {right}, not {found}")
+    path = offer_lot("SSG-28", 1301, "second ")
+    manager.write_current(path, "approve", {"note": "Seen."})
+    return {"path": path, "token": manager.token, "holder": partner_of(buyer)}, deal
 
 
 def storm(base: str, path: str, token: str, holder: str, stack: Stack) -> tuple[int, int]:
@@ -380,7 +278,7 @@ def show_events(received: list[Received]) -> None:
 
 
 def run(stack: Stack) -> None:
-    """The demo against a stack whose servers are up. Raises Wrong."""
+    """The demo against a stack whose servers are up. Raises DemoFailed."""
     port = free_port()
     base = f"http://127.0.0.1:{port}"
     stack.set_public_url(base)
@@ -394,9 +292,14 @@ def run(stack: Stack) -> None:
         for column in ("who", "request", "status", "sent again, or refused with"):
             journal.add_column(column)
         try:
-            place = journey(base, people["password"], people["second_factors"], journal)
+            place, deal = journey(base, people["password"], people["second_factors"], journal)
+            papers = deal.wait_for_papers()
         finally:
             console.print(journal)
+        console.print(deal.statement())
+        console.print(
+            f"Drawn as PDF: {', '.join(papers)}. The statement above was computed again from its trace."
+        )
         calm = expected(database, after)
         if missing := tap.wait_for(set(calm), ARRIVAL_SECONDS):
             raise DemoFailed(f"{len(missing)} events of the journey did not arrive")
@@ -409,6 +312,9 @@ def run(stack: Stack) -> None:
         if faults := check(events, received):
             raise DemoFailed("; ".join(faults))
         console.print(f"All {len(events)} committed events arrived, each stream in order and without a gap.")
+        with ThreadPoolExecutor() as pool:
+            for command, _ in zip(PROOFS, pool.map(partial(manage, stack), PROOFS), strict=True):
+                console.print(f"manage.py {command}: passed")
 
 
 def main() -> int:
@@ -420,7 +326,9 @@ def main() -> int:
     started = time.monotonic()
     # The storm is one buyer who writes as fast as the server answers: more than the limit for people.
     os.environ.setdefault("THROTTLE_WRITE", "100000")
-    folder = Path(os.environ.get("ERP_DATA_DIR") or state.data_dir() / "demo")
+    folder = state.data_dir() / "demo"
+    if state.owner(folder) is None:  # each run is the first: TDS depends on what was bought before
+        shutil.rmtree(folder, ignore_errors=True)
     try:
         with Stack(folder, echo=console.print) as stack:
             run(stack)

@@ -12,11 +12,13 @@ from django.core.management import CommandError, call_command
 from apps.approvals.models import ApprovalRequest
 from apps.availability.models import Availability, Reservation
 from apps.locations.models import Location
+from apps.matching.models import Match
 from apps.negotiations.models import Negotiation
 from apps.notifications.models import Message
 from apps.organization.models import BankAccount, Calendar, GstRegistration, Organization
 from apps.partners.models import CreditLimit, Partner, PartyLink, Vehicle
 from apps.requirement.models import Requirement
+from apps.trades.models import Amendment, Dispute, Trade
 from config import business
 from erp import ids
 from erp.jobs.models import Job
@@ -54,10 +56,15 @@ def test_the_demo_s_business_has_something_of_everything_and_is_made_once(pubsub
     assert statuses == {"DRAFT": 9, "PENDING_APPROVAL": 12, "ACTIVE": 39}
     wants = Counter(Requirement.objects.values_list("status", flat=True))
     assert wants == {
-        "DRAFT": 2, "PENDING_APPROVAL": 1, "ACTIVE": 10, "PARTIALLY_FULFILLED": 2, "CANCELLED": 1,
+        "DRAFT": 2, "PENDING_APPROVAL": 1, "ACTIVE": 13, "PARTIALLY_FULFILLED": 2, "FULFILLED": 4, "CANCELLED": 1,
     }  # fmt: skip
-    assert set(Reservation.objects.values_list("status", flat=True)) == {"HELD", "RELEASED"}
+    held = set(Reservation.objects.values_list("status", flat=True))
+    assert held == {"HELD", "RELEASED", "IN_TRADE", "SOLD", "RETURNED"}
     assert set(Negotiation.objects.values_list("status", flat=True)) == set(Negotiation.Status.values)
+    assert set(Trade.objects.values_list("status", flat=True)) == set(Trade.Status.values)
+    assert Trade.objects.get(status="SETTLED").settlements.get().net_due == 0
+    assert (Amendment.objects.get().status, Dispute.objects.get().status) == ("APPLIED", "OPEN")
+    assert Match.objects.live().exists()
     assert set(BankAccount.objects.values_list("status", flat=True)) == {"active", "pending_approval"}
     waiting = ApprovalRequest.objects.pending().values_list("capability", flat=True)
     assert len(set(waiting)) >= 2, "two people have something to decide"

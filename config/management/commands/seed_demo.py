@@ -1,7 +1,7 @@
 """``seed_demo``: people, partners and a commission to try the product with."""
 
 from argparse import ArgumentParser
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,9 @@ from apps.commodities.services import commissions as commodities
 from apps.notifications import services as notifications
 from apps.organization import services as organizations
 from apps.organization.models import TAX_TYPES, FinancialYear, Organization
-from config import business
+from apps.trades.engine.v1.taxes import financial_year
+from config import business, demo_trade
+from config import demo_deals as deals
 from config.reference import goods, places
 from erp import clock, commands, ids
 from erp.access import SYSTEM
@@ -28,6 +30,8 @@ STAFF_ROLE = "INTERNAL"
 STAFF = {
     "masterdata@demo.example": ("Meera Joshi", ("INTERNAL", "INTERNAL_MASTERDATA")),
     "manager@demo.example": ("Mohan Desai", ("INTERNAL", "INTERNAL_MANAGER")),
+    # The second of two who approve a large trade.
+    "approver@demo.example": ("Priya Menon", ("INTERNAL", "INTERNAL_MANAGER")),
     "compliance@demo.example": ("Chitra Nair", ("INTERNAL", "INTERNAL_COMPLIANCE")),
     # Decides on rights that Chitra proposes.
     "rights@demo.example": ("Ketan Mehta", ("INTERNAL", "INTERNAL_COMPLIANCE")),
@@ -35,7 +39,9 @@ STAFF = {
     "director@demo.example": ("Dinesh Shah", ("INTERNAL", "INTERNAL_DIRECTOR")),
     "finance@demo.example": ("Farida Khan", ("INTERNAL", "INTERNAL_FINANCE")),
 }
-PLAYERS = ("seller@demo.example", "buyer@demo.example", "mill@demo.example")  # of `make demo`
+PLAYERS = tuple(
+    f"{name}@demo.example" for name in ("seller", "buyer", "mill", "broker", "transport")
+)  # of `make demo`
 # The company of the demo and its number series. PAN and GSTIN are fictitious.
 FIRM: dict[str, Any] = {
     "name": "Demo Cotton Exchange",
@@ -78,8 +84,11 @@ def seed() -> list[str]:
         external = {"user_type": User.Type.EXTERNAL, "partner_id": partner.pk, "roles": firm.roles}
         if invite_person(firm.email, firm.person, **external):
             added += [firm.name, firm.email]
+    if screened := list(business.screen()):
+        added.append(f"{len(screened)} screenings")
     added += goods()
     added += _commission()
+    added += _tax_positions()
     added += [str(text) for text in notifications.load_templates(actor=SYSTEM)]
     return added
 
@@ -99,6 +108,17 @@ def _commission() -> list[str]:
         valid_from=date(FIRST_YEAR, 4, 1),
     )
     return [made.name]
+
+
+def _tax_positions() -> list[str]:
+    """What the books before this system counted towards the thresholds of TDS when the demo's deal was invoiced."""
+    today = clock.today()
+    invoiced = demo_trade.paid_on(today) - timedelta(days=demo_trade.INVOICED_DAYS)
+    added = []
+    for year, amount in {financial_year(today): "0.00", financial_year(invoiced): "3200000.00"}.items():
+        added += deals.open_position("TDS_GOODS", business.KOVAI, business.SOMNATH, year, amount)
+        added += deals.open_position("TDS_BROKERAGE", business.SOMNATH, business.MUMBADEVI, year)
+    return added
 
 
 def _firm() -> Organization:
