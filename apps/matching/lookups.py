@@ -1,11 +1,13 @@
 """Questions about matching: why a listing did not match, and what other rules would change. Nothing is stored."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
+from django.conf import settings
+from django.db import connection
 from django.db.models import Q
 
 from apps.availability.models import Availability
@@ -93,13 +95,19 @@ def _inside(band: Mapping[str, Any], got: Mapping[str, Any] | None) -> bool:
 
 
 def simulate(row: RuleSet, *, sample: int = SAMPLE) -> dict[str, Any]:
-    """Score a sample of live requirements by the rules of a scope and by a proposal; everything is rolled back.
+    """Score a sample of live requirements by the rules of a scope and by a proposal, in a read-only transaction.
 
     The sample is taken by the hash of the id, so it is the same whenever it is taken.
     """
     base = rule_sets.scope_of(row.commodity_id)
-    with dry_run(SYSTEM):
-        sides = [_matches(row, rules_of(each), sample) for each in (base, row)]
+    with dry_run(SYSTEM, timeout=settings.TRANSACTION_TIMEOUT):
+        wants = _sample(row, sample)
+        goods = {each for want in wants for each in (want.commodity_id, *want.substitute_ids)}
+        rule_sets.copy_profiles(actor=SYSTEM, commodity_ids=goods, want_ids=[want.pk for want in wants])
+        connection.check_constraints()  # of what the caller wrote: the checks lock rows
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
+        sides = [_matches(wants, _rules(row, rules_of(each), goods)) for each in (base, row)]
     rows = []
     for key in sorted(sides[0], key=str):
         old, new = sides[0][key], sides[1].get(key, {})
@@ -123,18 +131,25 @@ def simulate(row: RuleSet, *, sample: int = SAMPLE) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _matches(row: RuleSet, own: Rules, sample: int) -> dict[UUID, dict[UUID, int]]:
-    """What each requirement of the sample keeps by these rules: offers in order, with their scores."""
+def _sample(row: RuleSet, sample: int) -> list[Requirement]:
+    """Live requirements in the scope of the rules."""
     wants = Requirement.objects.live()
     if row.commodity_id is not None:
         wants = wants.filter(Q(commodity=row.commodity_id) | Q(substitute_ids__contains=[row.commodity_id]))
     keys = sorted(wants.values_list("pk", flat=True), key=lambda key: sha256(key.bytes).digest())[:sample]
-    chosen = list(Requirement.objects.filter(pk__in=keys))
-    goods = {each for want in chosen for each in (want.commodity_id, *want.substitute_ids)}
-    rules = {key: own if _follows(row, key, each) else each for key, each in active_rules(goods).items()}
-    rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=keys)
+    return list(Requirement.objects.filter(pk__in=keys))
+
+
+def _rules(row: RuleSet, own: Rules, goods: Collection[UUID]) -> dict[UUID, Rules]:
+    """The rules of commodities, if these were those of the scope."""
+    return {key: own if _follows(row, key, each) else each for key, each in active_rules(goods).items()}
+
+
+def _matches(wants: Sequence[Requirement], rules: Mapping[UUID, Rules]) -> dict[UUID, dict[UUID, int]]:
+    """What each requirement of the sample keeps by these rules: offers in order, with their scores."""
+    rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=[want.pk for want in wants])
     found = {}
-    for want in chosen:
+    for want in wants:
         rows = pairs.find(pairs.Scope(wants=[want.pk]), rules).rows
         kept = choose(scored(rows, rules), by_offer=False).kept
         found[want.pk] = {candidate.key[1]: candidate.micros for candidate in kept}

@@ -8,7 +8,9 @@ exact results differ by less than 10⁻⁹; where that could change the sixth pl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from itertools import chain
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -39,8 +41,7 @@ class Wish:
     is_code: bool = False
 
 
-@dataclass(frozen=True)
-class Value:
+class Value(NamedTuple):
     """What an offer has of a parameter: the lowest and highest result of its lots, or whether its code is accepted."""
 
     low: int = 0
@@ -49,8 +50,7 @@ class Value:
     accepted: bool = False
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """The integers that a score is made of. ``values`` follow the wishes; None is missing."""
 
     values: Sequence[Value | None]
@@ -267,7 +267,8 @@ def columns_of(pairs: Sequence[Pair], wishes: Sequence[Sequence[Wish]]) -> Colum
     """Pairs as columns. ``wishes``: one list for all pairs, or one for each."""
     count, shared = len(pairs), len(wishes) == 1
     depth = max((len(each) for each in wishes), default=0)
-    none, empty = Value(), Wish("", 0, "ZERO", 0)
+    none: Value | None = Value()
+    empty = Wish("", 0, "ZERO", 0)
 
     def of_wish(take: Callable[[Wish], Any], kind: Any) -> Any:
         rows = [
@@ -275,24 +276,37 @@ def columns_of(pairs: Sequence[Pair], wishes: Sequence[Sequence[Wish]]) -> Colum
         ]
         return np.array(rows, dtype=kind).reshape(depth, 1 if shared else count)
 
-    found = [pair.values for pair in pairs]
-
-    def of_value(take: Callable[[Value], Any], kind: Any) -> Any:
-        rows = [
-            [take((each[row] if row < len(each) else none) or none) for each in found] for row in range(depth)
-        ]
-        return np.array(rows, dtype=kind).reshape(depth, count)
-
     def of_pair(take: Callable[[Pair], Any], kind: Any = np.int64) -> Any:
-        return np.fromiter((take(pair) for pair in pairs), dtype=kind, count=count)
+        return np.fromiter(map(take, pairs), dtype=kind, count=count)
 
-    present = [[row < len(each) and each[row] is not None for each in found] for row in range(depth)]
+    def known(column: str) -> tuple[Any, Any]:
+        place = Pair._fields.index(column)
+        values = [pair[place] for pair in pairs]
+        there = np.fromiter((value is not None for value in values), dtype=bool, count=count)
+        return np.fromiter((value or 0 for value in values), dtype=np.int64, count=count), there
+
+    filled = [
+        pair.values if None not in pair.values else [each or none for each in pair.values] for pair in pairs
+    ]
+    if not shared:
+        filled = [[*each, *[none] * (depth - len(each))] for each in filled]
+    numbers = np.fromiter(chain.from_iterable(chain.from_iterable(filled)), dtype=np.int64)
+    values = np.ascontiguousarray(numbers.reshape(count, depth, len(Value._fields)).transpose(2, 1, 0))
+    missing = np.zeros((depth, count), dtype=bool)
+    for place, pair in enumerate(pairs):
+        if None in pair.values or len(pair.values) < depth:
+            missing[:, place] = [row >= len(pair.values) or pair.values[row] is None for row in range(depth)]
+    words = np.fromiter(chain.from_iterable(pair.terms for pair in pairs), np.int8)
+    landed, priced = known("landed")
+    target, has_target = known("target")
+    ceiling, has_ceiling = known("ceiling")
+    distance, measured = known("distance")
     return Columns(
-        low=of_value(lambda value: value.low, np.int64),
-        high=of_value(lambda value: value.high, np.int64),
-        present=np.array(present, dtype=bool).reshape(depth, count),
-        verified=of_value(lambda value: value.verified, bool),
-        accepted=of_value(lambda value: value.accepted, bool),
+        low=values[0],
+        high=values[1],
+        present=~missing,
+        verified=values[2] != 0,
+        accepted=values[3] != 0,
         weight=of_wish(lambda wish: wish.weight, np.int64),
         neutral=of_wish(lambda wish: wish.missing == "NEUTRAL", bool),
         tolerance=of_wish(lambda wish: wish.tolerance, np.int64),
@@ -303,36 +317,48 @@ def columns_of(pairs: Sequence[Pair], wishes: Sequence[Sequence[Wish]]) -> Colum
         has_down=of_wish(lambda wish: wish.down is not None, bool),
         down_limit=of_wish(lambda wish: (wish.down or (0, 0))[0], np.int64),
         down_best=of_wish(lambda wish: (wish.down or (0, 0))[1], np.int64),
-        landed=of_pair(lambda pair: pair.landed or 0),
-        priced=of_pair(lambda pair: pair.landed is not None, bool),
-        target=of_pair(lambda pair: pair.target or 0),
-        has_target=of_pair(lambda pair: pair.target is not None, bool),
-        ceiling=of_pair(lambda pair: pair.ceiling or 0),
-        has_ceiling=of_pair(lambda pair: pair.ceiling is not None, bool),
-        take=of_pair(lambda pair: pair.take),
-        need=of_pair(lambda pair: pair.need),
-        preferred=of_pair(lambda pair: pair.preferred),
-        delivered=of_pair(lambda pair: pair.delivered, bool),
-        distance=of_pair(lambda pair: pair.distance or 0),
-        known=of_pair(lambda pair: pair.distance is not None, bool),
-        reach=of_pair(lambda pair: pair.reach),
-        shared_days=of_pair(lambda pair: pair.shared_days),
-        days=of_pair(lambda pair: pair.days),
-        terms=np.array([pair.terms for pair in pairs], dtype=np.int8).reshape(count, len(TERMS)),
-        warn=of_pair(lambda pair: pair.warn, bool),
+        landed=landed,
+        priced=priced,
+        target=target,
+        has_target=has_target,
+        ceiling=ceiling,
+        has_ceiling=has_ceiling,
+        take=of_pair(attrgetter("take")),
+        need=of_pair(attrgetter("need")),
+        preferred=of_pair(attrgetter("preferred")),
+        delivered=of_pair(attrgetter("delivered"), bool),
+        distance=distance,
+        known=measured,
+        reach=of_pair(attrgetter("reach")),
+        shared_days=of_pair(attrgetter("shared_days")),
+        days=of_pair(attrgetter("days")),
+        terms=np.ascontiguousarray(words.reshape(count, len(TERMS)).T),
+        warn=of_pair(attrgetter("warn"), bool),
     )
 
 
 def _ramps(x: Any, a: Any, b: Any) -> Any:
     """``ramp`` over columns."""
     span = b - a
-    risen = (x - a) / np.where(span > 0, span, 1)
-    return np.where(x >= b, 1.0, np.maximum(risen, 0.0))
+    steep = span <= 0
+    any_steep = steep.any()
+    risen = (x - a) / (np.where(steep, 1, span) if any_steep else span)
+    np.minimum(np.maximum(risen, 0.0, out=risen), 1.0, out=risen)
+    return np.where(steep, x >= b, risen) if any_steep else risen
 
 
 def _ups(value: Any, limit: Any, best: Any, tolerance: Any, at_limit: float) -> Any:
     below = _ramps(value, limit - tolerance, limit)
     return at_limit * below + (1.0 - at_limit) * _ramps(value, limit, best)
+
+
+def _side(value: Any, has: Any, limit: Any, best: Any, tolerance: Any, at_limit: float) -> Any:
+    """``_ups`` of the wishes that have this side; 1 for the others."""
+    curve = np.ones(value.shape)
+    rows = np.flatnonzero(has.any(axis=1))
+    part = _ups(value[rows], limit[rows], best[rows], tolerance[rows], at_limit)
+    curve[rows] = np.where(has[rows], part, 1.0)
+    return curve
 
 
 def score_columns(columns: Columns, rules: RuleBody) -> tuple[Any, Any]:
@@ -341,8 +367,8 @@ def score_columns(columns: Columns, rules: RuleBody) -> tuple[Any, Any]:
     count = len(c.landed)
     at_limit = rules.at_limit / WHOLE
     if len(c.low):
-        up = np.where(c.has_up, _ups(c.low, c.up_limit, c.up_best, c.tolerance, at_limit), 1.0)
-        down = np.where(c.has_down, _ups(-c.high, c.down_limit, c.down_best, c.tolerance, at_limit), 1.0)
+        up = _side(c.low, c.has_up, c.up_limit, c.up_best, c.tolerance, at_limit)
+        down = _side(-c.high, c.has_down, c.down_limit, c.down_best, c.tolerance, at_limit)
         curve = np.where(c.is_code, c.accepted, np.minimum(up, down))
         part = np.where(c.verified, curve, curve * (rules.unverified_factor / WHOLE))
         part = np.where(c.present, part, np.where(c.neutral, neutral, 0.0))
@@ -352,9 +378,10 @@ def score_columns(columns: Columns, rules: RuleBody) -> tuple[Any, Any]:
         quality = np.ones(count)
 
     at_ceiling = rules.at_ceiling / WHOLE
-    limited = at_ceiling + (1.0 - at_ceiling) * _ramps(c.ceiling - c.landed, 0, c.ceiling - c.target)
-    most = _within_band(c.target, rules.band)
-    price = np.where(c.has_ceiling, limited, _ramps(most - c.landed, 0, most - c.target))
+    price = at_ceiling + (1.0 - at_ceiling) * _ramps(c.ceiling - c.landed, 0, c.ceiling - c.target)
+    if not c.has_ceiling.all():
+        most = _within_band(c.target, rules.band)
+        price = np.where(c.has_ceiling, price, _ramps(most - c.landed, 0, most - c.target))
     price = np.where(c.priced & (c.has_target | c.has_ceiling), price, neutral)
 
     at_need = rules.at_need / WHOLE
@@ -363,7 +390,7 @@ def score_columns(columns: Columns, rules: RuleBody) -> tuple[Any, Any]:
     place = np.where(c.delivered, 1.0, place)
     window = np.minimum(c.shared_days, c.days) / c.days
     worth = np.array([1.0, 1.0, rules.silent / WHOLE, rules.different / WHOLE])
-    terms = worth[c.terms].sum(axis=1) / len(TERMS)
+    terms = worth[c.terms].sum(axis=0) / len(TERMS)
     inner, outer = rules.delivery_weights, rules.weights
     delivery = (inner.place * place + inner.window * window + inner.terms * terms) / WHOLE
     score = (

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import F, Prefetch, Q
 
 from apps.availability.models import Availability, Lot, QualityValue
@@ -436,6 +437,24 @@ def refresh_for(
     refresh_offers(Availability.objects.all() if offers is None else offers, rules)
     refresh_wants(Requirement.objects.all() if wants is None else wants)
     return rules
+
+
+def work_on_copies(commodity_ids: Collection[UUID], want_ids: Collection[UUID]) -> None:
+    """Until the transaction ends: read and compute profiles in tables of the session, which read-only ones may write.
+
+    They hide the stored ones by their names, so the statements of a run read them as they are.
+    """
+    chosen = ((OfferProfile, "commodity_id", commodity_ids), (WantProfile, "requirement_id", want_ids))
+    with connection.cursor() as cursor:
+        for model, column, keys in chosen:
+            table = model._meta.db_table
+            columns = ", ".join(each.column for each in model._meta.concrete_fields if not each.primary_key)
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE {table} (LIKE public.{table} INCLUDING ALL) ON COMMIT DROP;"
+                f" INSERT INTO {table} ({columns}) SELECT {columns} FROM public.{table} WHERE {column} = ANY(%s);"  # noqa: S608
+                f" ANALYZE {table}",
+                [list(keys)],
+            )
 
 
 def forget(*, commodity_ids: Collection[UUID] = (), offer_ids: Collection[UUID] = ()) -> None:

@@ -181,9 +181,19 @@ def forget_profiles(
 @service(
     requires=capabilities.EXECUTE,
     machinery="profiles are a cache",
+    label="Copy profiles",
+)
+def copy_profiles(*, actor: Actor, commodity_ids: Collection[UUID], want_ids: Collection[UUID]) -> None:
+    """Let the rest of the transaction work on copies of profiles."""
+    profiles.work_on_copies(commodity_ids, want_ids)
+
+
+@service(
+    requires=capabilities.EXECUTE,
+    machinery="profiles are a cache",
     label="Bring profiles up to date",
 )
 def refresh_profiles(*, actor: Actor, rules: Mapping[UUID, Rules], want_ids: Collection[UUID]) -> None:
-    """Compute profiles for a batch, or by rules that are not active inside a simulation, which rolls them back."""
+    """Compute profiles for a batch, or by rules that are not active inside a simulation, which works on copies."""
     profiles.refresh_offers(Availability.objects.all(), rules)
     profiles.refresh_wants(Requirement.objects.filter(pk__in=want_ids))

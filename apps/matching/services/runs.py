@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -34,6 +34,7 @@ EMITS: Final[list[type[Event]]] = [
     events.RunCompleted, events.MatchFound, events.MatchSuperseded, events.StockAllocated,
 ]  # fmt: skip
 MOST_SHOWN, SHOWN = 50, 10
+_PAIR: Final = ("requirement_id", "availability_id")
 _Status, _Kind = Match.Status, MatchRun.Kind
 
 
@@ -64,7 +65,7 @@ def find_for_requirement(
     if not _is_live(requirement):
         raise problems.SubjectNotLive.of_status(requirement)
     run = _new_run(_Kind.ASKED, actor, requirement=requirement)
-    return _cut(_run(run, actor, min_score=_checked(min_score, requirement)), limit)
+    return _run(run, actor, min_score=_checked(min_score, requirement), limit=limit)
 
 
 @service(
@@ -81,7 +82,7 @@ def find_for_availability(
     if not _is_live(offer):
         raise problems.SubjectNotLive.of_status(offer)
     run = _new_run(_Kind.ASKED, actor, availability=offer)
-    return _cut(_run(run, actor, min_score=_checked(min_score, offer)), limit)
+    return _run(run, actor, min_score=_checked(min_score, offer), limit=limit)
 
 
 @service(requires=capabilities.EXECUTE, emits=EMITS, label="Match a listing")
@@ -146,10 +147,6 @@ def _checked(min_score: Decimal | None, listing: Any) -> Decimal | None:
     return min_score
 
 
-def _cut(result: RunResult, limit: int) -> RunResult:
-    return replace(result, matches=result.matches[:limit])
-
-
 def _rules_of(run: MatchRun) -> Rules:
     subject: Any = run.requirement or run.availability
     return active_rule(run.commodity_id or subject.commodity_id)
@@ -172,7 +169,8 @@ def run_head(run: MatchRun, rules: Rules) -> dict[str, Any]:
 # One run
 
 
-def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> RunResult:
+def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None, limit: int = 0) -> RunResult:
+    """Match the subject of a run; ``limit``: how many of the best matches are read for the answer."""
     began = time.monotonic()
     subject: Any = run.requirement or run.availability
     by_offer = run.availability_id is not None
@@ -186,7 +184,12 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
         rules = profiles.refresh_for(goods, offers=Availability.objects.filter(pk=subject.pk), wants=wants)
     else:
         rules = profiles.refresh_for(goods, wants=Requirement.objects.filter(pk=subject.pk))
-    before = {key: row for key, row in _by_pair(_live_of(run)).items() if row.pk in locked}
+    known = _live_of(run).only(
+        "status", "inputs_digest", *_PAIR, "requirement__version", "availability__version"
+    )
+    before = _by_pair(
+        known.select_related(None).select_related("requirement", "availability").filter(pk__in=locked)
+    )
     scope = pairs.Scope(
         wants=[] if by_offer else [subject.pk], offers=[subject.pk] if by_offer else [],
         states=run.states, staff=run.by_staff, by_offer=by_offer,
@@ -207,7 +210,7 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
     run.few = sorted([*found.few, *([pairs.DROPPED] if few else [])])
     run.rule_set_id = rules[subject.commodity_id].id
     run.save()
-    stored = _store(run, actor, choice.kept, choice.passing, before)
+    _store(run, actor, choice.kept, choice.passing, before)
     if by_offer:
         demand = {key[0]: candidate.row.demand for key, candidate in choice.passing.items()}
         allocating.allocate(run, subject, rules[subject.commodity_id], demand, locked)
@@ -222,7 +225,7 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None) -> Ru
             superseded=run.superseded,
         )
     )
-    return RunResult(run, stored)
+    return RunResult(run, _best(run, choice.kept, limit))
 
 
 def _are_few(candidates: Iterable[Candidate], kept: Iterable[Candidate], *, by_offer: bool) -> bool:
@@ -315,7 +318,7 @@ def _store(
     kept: Sequence[Candidate],
     passing: Mapping[tuple[UUID, UUID], Candidate],
     before: Mapping[tuple[UUID, UUID], Match],
-) -> list[Match]:
+) -> None:
     """Compare with the live matches that the run has locked: end what no longer holds, store what is new.
 
     Locks: live matches (when the run begins), requirements, offers, each by id. A match that another run stored
@@ -327,8 +330,16 @@ def _store(
             Requirement.objects.filter(pk__in=locked).locked().order_by("pk").values_list("pk", "version")
         )
         _write(run, actor, before, kept, passing, versions)
-    live = _by_pair(_live_of(run))
-    return [live[candidate.key] for candidate in kept if candidate.key in live]
+
+
+def _best(run: MatchRun, kept: Sequence[Candidate], limit: int) -> list[Match]:
+    """The best live matches of a run, with what an answer about them names."""
+    if not limit:
+        return []
+    keys = {tuple(pair): key for key, *pair in _live_of(run).values_list("pk", *_PAIR)}
+    best = [keys[candidate.key] for candidate in kept if candidate.key in keys][:limit]
+    rows = Match.objects.with_row().in_bulk(best)
+    return [rows[key] for key in best]
 
 
 def _by_pair(rows: Iterable[Match]) -> dict[tuple[UUID, UUID], Match]:

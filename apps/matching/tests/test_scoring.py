@@ -1,6 +1,5 @@
 """The score: worked figures, the vectorised path against an exact one, and that better input never scores lower."""
 
-from dataclasses import replace
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from random import Random
@@ -55,14 +54,14 @@ WORKED = Pair(
 
 
 def unverified(pair):
-    return replace(pair, values=tuple(replace(each, verified=False) for each in pair.values))
+    return pair._replace(values=tuple(each._replace(verified=False) for each in pair.values))
 
 
 @pytest.mark.parametrize(
     ("pair", "micros", "label"),
     [
         (WORKED, 715_042, "ACCEPTABLE"),
-        (replace(WORKED, warn=True), 643_537, "ACCEPTABLE"),
+        (WORKED._replace(warn=True), 643_537, "ACCEPTABLE"),
         (unverified(WORKED), 680_019, "ACCEPTABLE"),
     ],
 )
@@ -104,7 +103,7 @@ def test_rules_name_every_key_and_their_weights_are_whole():
     ],
 )
 def test_prices_that_are_missing_are_neutral(change, price):
-    assert score_pair(replace(WORKED, **change), WISHES, DEFAULT).price == price
+    assert score_pair(WORKED._replace(**change), WISHES, DEFAULT).price == price
 
 
 def test_a_missed_minimum_scores_below_the_limit_and_a_range_counts_its_worst_lot():
@@ -112,7 +111,7 @@ def test_a_missed_minimum_scores_below_the_limit_and_a_range_counts_its_worst_lo
     one_sided = [wish_of("x", direction="HIGHER", minimum=100, maximum=None, preferred=None, tolerance=10)]
 
     def part(number, wishes=one_sided, high=None):
-        pair = replace(WORKED, values=(value(number, high=high),))
+        pair = WORKED._replace(values=(value(number, high=high),))
         return score_pair(pair, wishes, DEFAULT).parameters[0]
 
     assert part(99) < limit
@@ -224,14 +223,14 @@ def test_better_never_scores_lower(seed, way, step):
         preferred=random.choice([None, 250_000]), tolerance=random.choice([0, 5_000]),
     )  # fmt: skip
     pair = random_pair(random, [wish])
-    worse = replace(pair, values=(Value(*sorted((random.randrange(400_000), 250_000))),))
+    worse = pair._replace(values=(Value(*sorted((random.randrange(400_000), 250_000))),))
     landed, distance, level = worse.landed, worse.distance, worse.values[0]
     better = {
-        "cheaper": replace(worse, landed=None if landed is None else max(landed - step, 0)),
-        "stronger": replace(worse, values=(Value(level.low + step, level.high + step),)),
-        "cleaner": replace(worse, values=(Value(level.low - step, level.high - step),)),
-        "nearer": replace(worse, distance=None if distance is None else max(distance - step, 0)),
-        "more": replace(worse, take=worse.take + step),
+        "cheaper": worse._replace(landed=None if landed is None else max(landed - step, 0)),
+        "stronger": worse._replace(values=(Value(level.low + step, level.high + step),)),
+        "cleaner": worse._replace(values=(Value(level.low - step, level.high - step),)),
+        "nearer": worse._replace(distance=None if distance is None else max(distance - step, 0)),
+        "more": worse._replace(take=worse.take + step),
     }[way]
     before, after = score_all([worse, better], [[wish]], DEFAULT).micros
     assert after >= before
@@ -240,12 +239,12 @@ def test_better_never_scores_lower(seed, way, step):
 def test_quality_out_of_range_by_its_tolerance_is_below_the_floor():
     """§8.1, rulings M6."""
     out = tuple(value(number) for number in (280_000, 46_000, 48_000))
-    parts = score_pair(replace(WORKED, values=out), WISHES, DEFAULT)
+    parts = score_pair(WORKED._replace(values=out), WISHES, DEFAULT)
     assert stored(parts.quality) < DEFAULT.min_quality * 100
     assert parts.quality == 0
 
 
 def test_nothing_to_score_and_nothing_wanted():
     assert len(score_all([], [WISHES], DEFAULT).micros) == 0
-    assert score_pair(replace(WORKED, values=()), (), DEFAULT).quality == 1
-    assert columns_of([replace(WORKED, values=())], [()]).low.shape == (0, 1)
+    assert score_pair(WORKED._replace(values=()), (), DEFAULT).quality == 1
+    assert columns_of([WORKED._replace(values=())], [()]).low.shape == (0, 1)

@@ -3,14 +3,18 @@
 import json
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from django.conf import settings
+from django.db import connection
 
+from apps.matching import lookups
 from apps.matching.engine.body import DEFAULT
-from apps.matching.models import Match, MatchRun, RuleSet, Side
-from apps.matching.services import deciding, rule_sets
+from apps.matching.models import Match, MatchRun, OfferProfile, RuleSet, Side, WantProfile
+from apps.matching.services import deciding, pairs, rule_sets
 from apps.matching.tests.examples import rules
-from apps.matching.tests.factories import again, put
+from apps.matching.tests.factories import again, gst, put
 from apps.partners.models import Partner
 from erp import clock
 from erp.errors import SelfApproval
@@ -313,6 +317,32 @@ def test_a_simulation_equals_what_a_run_finds_and_stores_nothing(cotton, world, 
     run = cotton.run(match.requirement).run
     assert (run.found, run.superseded) == (0, 1)
     assert client_for(cotton.buyer).read(f"{URL}/rule-sets").status_code == 403
+
+
+def test_a_simulation_can_write_nothing_and_ends_in_time(cotton, monkeypatch):
+    """By rules that price offers otherwise profiles are computed anew, but not the stored ones."""
+    cotton.match()
+    seen, find = [], pairs.find
+    stored = [list(model.objects.order_by("pk").values()) for model in (OfferProfile, WantProfile)]
+    assert all(stored)
+
+    def noted(scope: Any, rules: Any) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('transaction_read_only'), current_setting('transaction_timeout')"
+            )
+            seen.append(cursor.fetchone())
+        return find(scope, rules)
+
+    monkeypatch.setattr(pairs, "find", noted)
+    body = {**DEFAULT.stored(), "tax_view": "INCLUDE"}
+    gst()
+    with unguarded_writes():
+        row = RuleSet(version=1, body=body, base_version=0, reason="With tax, please.")
+        row.save()
+    assert lookups.simulate(row)["wants"] == 1
+    assert seen == [("on", settings.TRANSACTION_TIMEOUT)] * 2
+    assert [list(model.objects.order_by("pk").values()) for model in (OfferProfile, WantProfile)] == stored
 
 
 def test_a_decided_match_shows_each_side_its_own(cotton, client_for):
