@@ -6,12 +6,13 @@ from typing import Final
 # Words whose spelling differs from plain lower case.
 SPELLINGS: Final = {
     "api": "API", "cad": "CAD", "cgst": "CGST", "cin": "CIN", "csv": "CSV", "da": "DA", "dlq": "DLQ", "dp": "DP",
-    "einvoice": "e-invoice", "email": "e-mail", "gst": "GST", "gstin": "GSTIN", "hsn": "HSN", "ica": "ICA", "id": "ID",
-    "iec": "IEC", "ifsc": "IFSC", "igst": "IGST", "incoterm": "Incoterm", "ip": "IP", "lc": "LC", "llpin": "LLPIN",
-    "lut": "LUT", "msme": "MSME", "otp": "OTP", "pan": "PAN", "pdf": "PDF", "pin": "PIN", "pincode": "PIN code",
-    "sblc": "SBLC", "sgst": "SGST", "sha256": "SHA-256", "sms": "SMS", "swift": "SWIFT", "tan": "TAN", "tcs": "TCS",
-    "tds": "TDS", "totp": "TOTP", "tt": "TT", "unlocode": "UN/LOCODE", "upi": "UPI", "uqc": "UQC", "url": "URL",
-    "utgst": "UTGST", "utr": "UTR", "uuid": "UUID", "wdra": "WDRA", "xlsx": "XLSX",
+    "einvoice": "e-invoice", "email": "e-mail", "gst": "GST", "gstin": "GSTIN", "hsn": "HSN", "ica": "ICA",
+    "id": "ID", "iec": "IEC", "ifsc": "IFSC", "igst": "IGST", "imps": "IMPS", "incoterm": "Incoterm", "ip": "IP",
+    "lc": "LC", "llpin": "LLPIN", "lut": "LUT", "msme": "MSME", "neft": "NEFT", "otp": "OTP", "pan": "PAN",
+    "pdf": "PDF", "pin": "PIN", "pincode": "PIN code", "rtgs": "RTGS", "sblc": "SBLC", "sgst": "SGST",
+    "sha256": "SHA-256", "sms": "SMS", "swift": "SWIFT", "tan": "TAN", "tcs": "TCS", "tds": "TDS", "totp": "TOTP",
+    "tt": "TT", "unlocode": "UN/LOCODE", "upi": "UPI", "uqc": "UQC", "url": "URL", "utgst": "UTGST", "utr": "UTR",
+    "uuid": "UUID", "wdra": "WDRA", "xlsx": "XLSX",
 }  # fmt: skip
 # Units that end a name.
 UNITS: Final = {"kg": "kg", "g": "g", "km": "km", "mm": "mm", "percent": "%", "bps": "bps"}

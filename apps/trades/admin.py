@@ -3,16 +3,18 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db.models import F, TextField, Value
 from django.db.models.functions import Cast, JSONObject
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
 
-from apps.trades import capabilities, serializers
+from apps.trades import capabilities, portal_forms, serializers
 from apps.trades import money_admin as money_admin  # registers its pages
-from apps.trades import money_serializers as money
 from apps.trades.models import (
     Amendment,
     Approval,
@@ -24,11 +26,26 @@ from apps.trades.models import (
     Refusal,
     Trade,
 )
-from apps.trades.services import amendments, approval, cancellation, disputes, execution, settlement
+from apps.trades.models.evidence import evidence_of
+from apps.trades.services import (
+    amendments,
+    approval,
+    cancellation,
+    creation,
+    disputes,
+    execution,
+    payments,
+    quality,
+    settlement,
+)  # fmt: skip
 from erp import clock
+from erp.access import actor_of, person_of
 from erp.admin import Queue, ServiceAdmin, Table, quantity
+from erp.admin.previews import response
 from erp.figures import group
 from erp.services import Service
+from erp.trail import services as trail
+from erp.uploads.models import StoredFile
 
 _Status = Trade.Status
 # Who must act, and on what, in each status.
@@ -132,16 +149,17 @@ class TradeAdmin(ServiceAdmin):
     views = capabilities.VIEW
     empty = "They are made of approved matches and accepted negotiations."
     runs: ClassVar = [
-        approval.approve, approval.acknowledge, amendments.propose_amendment, disputes.create_dispute,
-        settlement.settle, cancellation.cancel,
+        approval.approve, approval.acknowledge, execution.deliver, execution.dispatch, quality.record_quality,
+        quality.record_weight, payments.record_payment, settlement.settle, amendments.propose_amendment,
+        disputes.create_dispute, cancellation.cancel,
     ]  # fmt: skip
     inputs: ClassVar = {
-        approval.approve: serializers.TradeApproveInput,
-        approval.acknowledge: serializers.AcknowledgeInput,
-        amendments.propose_amendment: serializers.AmendmentInput,
-        disputes.create_dispute: serializers.DisputeInput,
-        settlement.settle: money.SettleInput,
-        cancellation.cancel: serializers.TradeCancelInput,
+        approval.acknowledge: serializers.PortalAcknowledgeInput,
+        quality.record_quality: serializers.PortalQualityInput,
+        quality.record_weight: serializers.PortalWeighmentInput,
+        amendments.propose_amendment: serializers.PortalAmendmentInput,
+        disputes.create_dispute: serializers.PortalDisputeInput,
+        cancellation.cancel: serializers.PortalCancelInput,
     }
     queues: ClassVar = [
         Queue(
@@ -178,6 +196,48 @@ class TradeAdmin(ServiceAdmin):
         "cancelled_count", "cancelled_kg", "approved_at", "settled_at", "created_by", "version",
     ]  # fmt: skip
 
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.evidence_view)
+        return [
+            path("<path:object_id>/evidence/<uuid:file_id>/", view, name="trade_trade_evidence"),
+            *super().get_urls(),
+        ]
+
+    def evidence_view(self, request: HttpRequest, object_id: str, file_id: UUID) -> HttpResponse:
+        """Send a file of the trade; the opening is a line in its history."""
+        row = self._row(request, object_id)
+        kind = evidence_of(row, actor_of(request)).get(file_id)
+        file = StoredFile.objects.filter(pk=file_id, scan_status=StoredFile.Scan.CLEAN).first()
+        if kind is None or file is None:
+            raise Http404
+        reads = {(Trade._meta.db_table, str(row.pk)): [kind]}
+        trail.record_clear_reads(actor=person_of(actor_of(request)), reads=reads)
+        return response(
+            file.content, file.media_type, f"{row.number}-{file.pk}", inline="inline" in request.GET
+        )
+
+    def _evidence(self, request: HttpRequest, row: Trade) -> Table:
+        kinds = evidence_of(row, actor_of(request))
+        files = (
+            StoredFile.objects.filter(pk__in=kinds).select_related("created_by").order_by("created_at", "pk")
+        )
+        lines = [
+            (
+                kinds[file.pk],
+                clock.local(file.created_at),
+                file.created_by or "The system",
+                self._link(row, file),
+            )
+            for file in files
+        ]
+        return Table("Evidence", ["Of", "When", "By", "File"], lines)
+
+    def _link(self, row: Trade, file: StoredFile) -> str:
+        if file.scan_status != StoredFile.Scan.CLEAN:
+            return "The scan for malware isn't done, or refused the file."
+        url = reverse("admin:trade_trade_evidence", args=(row.pk, file.pk))
+        return format_html('<a class="text-link" href="{}?inline">Open {}</a>', url, file.name)
+
     def disabled_reason(self, request: HttpRequest, service: Service, row: Trade) -> str:
         """Why the approver can't approve: a part in the trade, or an approval given."""
         if service is not approval.approve:
@@ -188,6 +248,18 @@ class TradeAdmin(ServiceAdmin):
             trade=row, terms_version=row.terms_version, created_by_id=request.user.pk
         ).exists()
         return "You have approved it; another person must, too." if given else ""
+
+    def fixed_values(self, request: HttpRequest, service: Service) -> dict[str, Any]:
+        """The portal settles what it shows: it has no preview of another program."""
+        return {"preview_hash": None} if service is settlement.settle else {}
+
+    def initial_values(self, request: HttpRequest, service: Service, row: Trade) -> dict[str, Any]:
+        """What is known of the trade."""
+        return portal_forms.initial(row, service)
+
+    def options(self, request: HttpRequest, service: Service, row: Trade) -> dict[str, list[tuple[str, str]]]:
+        """Rows of the trade only."""
+        return portal_forms.choices(row, service)
 
     def tables(self, request: HttpRequest, row: Trade) -> list[Table]:
         """What is next, deadlines, parties, lots, and the story."""
@@ -230,6 +302,7 @@ class TradeAdmin(ServiceAdmin):
             Table("Story", ["When", "What", "Details", "By"], story(row, facts)),
             Table("Parties", ["Role", "Partner", "State", "GST", "Share"], parties),
             Table("Lots", ["Lot", "Packages", "Weight"], lots),
+            self._evidence(request, row),
         ]
 
 
@@ -248,8 +321,8 @@ class AmendmentAdmin(_OfTrade):
     empty = "A side proposes them."
     runs: ClassVar = [amendments.accept_amendment, amendments.reject_amendment]
     inputs: ClassVar = {
-        amendments.accept_amendment: serializers.AcceptAmendmentInput,
-        amendments.reject_amendment: serializers.RejectAmendmentInput,
+        amendments.accept_amendment: serializers.PortalAcceptAmendmentInput,
+        amendments.reject_amendment: serializers.PortalRejectAmendmentInput,
     }
     list_display: ClassVar = ["trade", "side", "commercial", "status", "created_by", "created_at"]
     list_filter: ClassVar = ["status", "commercial"]
@@ -270,7 +343,7 @@ class DisputeAdmin(_OfTrade):
 
     empty = "A side raises them."
     runs: ClassVar = [disputes.resolve_dispute]
-    inputs: ClassVar = {disputes.resolve_dispute: serializers.ResolveDisputeInput}
+    inputs: ClassVar = {disputes.resolve_dispute: serializers.PortalResolveDisputeInput}
     queues: ClassVar = [
         Queue(
             title="Disputes to resolve",
@@ -294,8 +367,9 @@ class DispatchAdmin(_OfTrade):
     """Dispatches with their e-way bills."""
 
     empty = "The seller's side or the transporter records them."
-    runs: ClassVar = [execution.void_dispatch, execution.extend_eway]
+    runs: ClassVar = [execution.enter_eway, execution.void_dispatch, execution.extend_eway]
     inputs: ClassVar = {
+        execution.enter_eway: serializers.EnterEwayInput,
         execution.void_dispatch: serializers.VoidDispatchInput,
         execution.extend_eway: serializers.ExtendEwayInput,
     }
@@ -345,6 +419,18 @@ class RefusalAdmin(ServiceAdmin):
 
     views = capabilities.VIEW
     empty = "Every accepted negotiation became a trade."
+    runs: ClassVar = [creation.create_refused]
+    inputs: ClassVar = {creation.create_refused: serializers.CreateRefusedInput}
+    queues: ClassVar = [
+        Queue(
+            title="Accepted negotiations without a trade",
+            filters={},
+            since="created_at",
+            amber=timedelta(hours=2),
+            red=timedelta(hours=8),
+            quiet=True,
+        )
+    ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Those that still wait: a trade that was made meanwhile closes its refusal."""

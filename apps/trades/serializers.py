@@ -34,7 +34,9 @@ from apps.trades.models import (
 from apps.trades.models.base import choices_of
 from apps.trades.models.trade import Part
 from erp.api import fields
+from erp.api.files import FileField
 from erp.api.serializers import Input, LookupOutput, Output, set_nullable, within
+from erp.files import JPEG, PDF, PNG
 from erp.uploads.models import StoredFile
 
 
@@ -385,6 +387,15 @@ class ExtendEwayInput(Input):
     valid_until = fields.DateTimeField(**_optional("The new end of the e-way bill."))
 
 
+class EnterEwayInput(Input):
+    number = fields.CharField(
+        min_length=12, max_length=12, twelve_digits=True, label="E-way bill", help_text="Its 12 digits."
+    )
+    valid_until = fields.DateTimeField(
+        **_optional("End of its validity. Default: by the distance.", label="Valid until")
+    )
+
+
 class WashoutInput(Input):
     market_price = _rate("Market price, in the pricing unit.", min_value=Decimal("0.000001"))
     source = fields.CharField(  # type: ignore[assignment]
@@ -461,6 +472,86 @@ class ResolveDisputeInput(Input):
     )
     award_to = fields.ChoiceField(choices=choices_of(t.Side), **_optional("The side that receives it."))
     evidence_upload_id = _evidence("The award, if there is a paper.")
+
+
+# Forms of the portal: a file comes with the form
+
+
+class _FilesField(FileField):
+    """A file where the service takes several."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return [super().to_internal_value(data)]
+
+
+def _file(source: str, label: str, help_text: str, kind: type[FileField] = FileField) -> Any:
+    return kind(accepts=(PDF, JPEG, PNG), source=source, required=False, label=label, help_text=help_text)
+
+
+def _proof() -> Any:
+    words = "What proves the side's agreement, such as its letter: PDF, JPEG or PNG."
+    return _file("evidence", "Evidence", words)
+
+
+class PortalAcknowledgeInput(AcknowledgeInput):
+    contract_hash = fields.CharField(
+        min_length=64, max_length=64, label="Terms agreed to", help_text="Contract hash of the current terms."
+    )
+    evidence_upload_id = _proof()
+
+
+class MissingDeliveryInput(DeliveryTermsInput):
+    late_slabs = None
+
+
+class MissingPaymentInput(PaymentTermsInput):
+    carrying_slabs = None
+
+
+class MissingContentInput(TradeContentInput):
+    """What a negotiation may not have agreed. Lists of slabs and charges stay those of the offer."""
+
+    unit_definition_id = rule_book = charges = premium_cap_percent = None
+    delivery = MissingDeliveryInput(**_optional("Where and when goods are delivered."))
+    payment = MissingPaymentInput(**_optional("When the goods are paid."))
+
+
+class CreateRefusedInput(Input):
+    organization_id = _row(Organization, "organization", "The organization that books it. Default: your own.")
+    trade_date = fields.DateField(required=False, help_text="Day of the contract. Default: today.")
+    locals().update(within("content", MissingContentInput))
+
+
+class PortalQualityInput(QualityInput):
+    report_upload_id = _file("report", "Report", "Report of the test: PDF, JPEG or PNG.")
+
+
+class PortalWeighmentInput(WeighmentInput):
+    slip_upload_id = _file("slip", "Slip", "The slip of the weighbridge: PDF, JPEG or PNG.")
+
+
+class PortalAmendmentInput(AmendmentInput):
+    evidence_upload_id = _proof()
+
+
+class PortalAcceptAmendmentInput(AcceptAmendmentInput):
+    evidence_upload_id = _proof()
+
+
+class PortalRejectAmendmentInput(RejectAmendmentInput):
+    evidence_upload_id = _proof()
+
+
+class PortalDisputeInput(DisputeInput):
+    evidence_upload_ids = _file("evidence", "Evidence", "PDF, JPEG or PNG.", _FilesField)
+
+
+class PortalResolveDisputeInput(ResolveDisputeInput):
+    evidence_upload_id = _file("evidence", "Award", "The award, if there is a paper: PDF, JPEG or PNG.")
+
+
+class PortalCancelInput(TradeCancelInput):
+    evidence_upload_id = _file("evidence", "Evidence", "What proves the default: PDF, JPEG or PNG.")
 
 
 # Outputs
@@ -575,7 +666,7 @@ class TradeLotOutput(RecordedOutput):
 class AcknowledgementOutput(RecordedOutput):
     class Meta:
         model = Acknowledgement
-        fields = ("trade_id", "terms_version", "role", "contract_hash", "on_behalf")
+        fields = ("trade_id", "terms_version", "role", "contract_hash", "on_behalf", "evidence_id")
 
 
 class ApprovalOutput(RecordedOutput):
@@ -600,7 +691,7 @@ class QualityResultOutput(RecordedOutput):
         model = QualityResult
         fields = (
             "trade_id", "lot_id", "source", "laboratory_id", "sampled_at", "tested_at", "sample_refs", "decision",
-            "supersedes_id", "award_price", "award_allowance_percent",
+            "supersedes_id", "report_id", "award_price", "award_allowance_percent",
         )  # fmt: skip
 
     def get_governing(self, row: QualityResult) -> bool:
@@ -613,7 +704,7 @@ class WeighmentOutput(RecordedOutput):
         model = Weighment
         fields = (
             "trade_id", "lot_id", "dispatch_id", "stage", "weighed_at", "count", "gross_kg", "tare_kg", "net_kg",
-            "tare_method", "weighbridge", "slip_number", "corrects_id",
+            "tare_method", "weighbridge", "slip_number", "slip_id", "corrects_id",
         )  # fmt: skip
 
 
@@ -669,7 +760,7 @@ class AmendmentOutput(Output):
         model = Amendment
         fields = (
             "trade_id", "side", "commercial", "reason", "base_terms_version", "proposed_hash", "on_behalf",
-            "decided_at", "decision_reason",
+            "proposal_evidence_id", "evidence_id", "decided_at", "decision_reason",
         )  # fmt: skip
 
 
@@ -686,6 +777,12 @@ class DisputeOutput(Output):
             "trade_id", "lot_id", "kind", "side", "claimed_amount", "statement", "evidence_ids", "outcome",
             "award_amount", "award_to", "resolution", "resolved_at",
         )  # fmt: skip
+
+
+class EvidenceOutput(Output):
+    class Meta:
+        model = StoredFile
+        fields = ("media_type", "size", "sha256", "scan_status")
 
 
 class DeadlineOutput(Output):

@@ -22,6 +22,7 @@ PARTS = {
     "settlements": money.SettlementOfTradeViewSet,
     "ledger": money.LedgerViewSet,
     "documents": money.DocumentOfTradeViewSet,
+    "evidence": viewsets.EvidenceViewSet,
     "history": viewsets.TimelineOfTrade,
 }
 for name, viewset in PARTS.items():

@@ -3,6 +3,11 @@
 from typing import Any, ClassVar, Final
 
 from django.db.models import Prefetch
+from django.http import HttpResponse
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
 
 from apps.trades import capabilities, lookups, money_serializers, serializers
 from apps.trades.filters import TradeFilters
@@ -22,6 +27,7 @@ from apps.trades.models import (
     Trade,
     Weighment,
 )
+from apps.trades.models.evidence import evidence_of
 from apps.trades.services import (
     amendments,
     approval,
@@ -39,11 +45,14 @@ from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.routers import address_of
 from erp.api.timelines import TimelineViewSet
-from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet
+from erp.api.viewsets import PartsViewSet, PartViewSet, RowViewSet, ViewSet, read
 from erp.errors import NotFound
 from erp.services import Service
+from erp.trail import services as trail
 from erp.trail.models import Entry
 from erp.trail.timelines import Timeline
+from erp.uploads.models import StoredFile
+from erp.uploads.viewsets import TYPES, WithContent, send
 
 # Verbs of the trade whose address lies below it.
 BELOW: Final[dict[str, Service]] = {
@@ -268,6 +277,39 @@ class DisputeDecisionViewSet(_Decided):
     resolve_dispute = endpoint(
         disputes.resolve_dispute, serializers.ResolveDisputeInput, if_match="required", path="resolve"
     )
+
+
+class EvidenceViewSet(WithContent, PartsViewSet):
+    """Files that prove what was recorded of a trade; for both sides and staff."""
+
+    queryset = StoredFile.objects.all()
+    serializer_class = serializers.EvidenceOutput
+    wholes = Trade.objects.all()
+    part_of = "trade"
+    reads = capabilities.VIEW
+    ordering: ClassVar = ["created_at"]
+
+    def get_queryset(self) -> Any:
+        files = evidence_of(self.whole(), actor_of(self.request))
+        return self.queryset.filter(pk__in=files)
+
+    def links(self, row: Any) -> dict[str, str]:
+        """The trade, and the bytes."""
+        trade = self.kwargs["pk"]
+        content = reverse("trade-evidence-content", kwargs={"pk": trade, "child_id": row.pk})
+        return {"trade": address_of(Trade(pk=trade)), "content": content}
+
+    @extend_schema(responses={(200, each): OpenApiTypes.BINARY for each in TYPES})
+    @read("content")
+    def content(self, request: Request, pk: Any = None, child_id: Any = None) -> HttpResponse:
+        """Download the file, once the scan for malware has found nothing. Each opening by staff is recorded."""
+        file = self.get_queryset().filter(pk=child_id, scan_status=StoredFile.Scan.CLEAN).first()
+        if file is None:
+            raise NotFound
+        actor = actor_of(request)
+        if actor.partner_id is None:
+            trail.record_clear_reads(actor=actor, reads={(Trade._meta.db_table, str(pk)): ["evidence"]})
+        return send(file, f"evidence-{file.pk}")
 
 
 class TimelineOfTrade(TimelineViewSet):

@@ -161,17 +161,17 @@ class ServiceForm(forms.Form):
         self.input = input
         self.instance = row if row is not None else model()
         self._meta = read_only_meta(model)
-        fixed, self._codes = fixed or {}, codes or {}
+        fixed, self._codes, self._options = fixed or {}, codes or {}, options or {}
         self.slots = [
             slot
             for slot in slots
-            if slot.name not in fixed and (slot.name in (options or {}) or not _is_bare_id(slot, slots))
+            if slot.name not in fixed and (slot.name in self._options or not _is_bare_id(slot, slots))
         ]
         self._fixed = [(slot.path, fixed[slot.name]) for slot in slots if fixed.get(slot.name) is not None]
         self._choose = choose
         for slot in self.slots:
             typed = data.get(slot.name) if data is not None else self.initial.get(slot.name)
-            self.fields[slot.name] = self.draw(slot, typed, (options or {}).get(slot.name))
+            self.fields[slot.name] = self.draw(slot, typed, slot.name)
 
     def full_clean(self) -> None:
         """Do nothing: the input validates the values before the service runs."""
@@ -227,11 +227,11 @@ class ServiceForm(forms.Form):
                 changed.append((_label(slot), str(typed) or "–", str(held) or "–"))
         return changed
 
-    def draw(self, slot: FieldSlot, typed: Any, choices: list[tuple[str, str]] | None = None) -> forms.Field:
-        """The control of a slot, with its words."""
-        drawn = self._draw(slot, choices, typed)
+    def draw(self, slot: FieldSlot, typed: Any, place: str = "") -> forms.Field:
+        """The control of a slot, with its words; ``place`` is its name among the options."""
+        drawn = self._draw(slot, self._options.get(place), typed)
         drawn.label, drawn.help_text = _label(slot), slot.field.help_text or ""
-        drawn.required = slot.field.required and not isinstance(slot.field, serializers.BooleanField)
+        drawn.required = _is_required(slot.field) and not isinstance(slot.field, serializers.BooleanField)
         return drawn
 
     def _draw(self, slot: FieldSlot, choices: list[tuple[str, str]] | None, typed: Any) -> forms.Field:
@@ -326,7 +326,7 @@ class RowsWidget(forms.Widget):
         """The script, and what the controls of a row need."""
         needed = forms.Media(js=("erp/rows.js",))
         for slot in self._slots():
-            needed += self.form.draw(slot, "").widget.media
+            needed += self.form.draw(slot, "", self._place(slot)).widget.media
         return needed
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> Any:
@@ -350,12 +350,15 @@ class RowsWidget(forms.Widget):
     def _slots(self) -> list[FieldSlot]:
         return list(_slots(self.slot.field.child))
 
+    def _place(self, slot: FieldSlot) -> str:
+        return f"{self.slot.name}.{slot.name}"
+
     def _row(self, name: str, place: Any, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         cells = []
         for slot in self._slots():
             full = f"{name}.{place}.{slot.name}"
             value = row.get(slot.name, "")
-            field = self.form.draw(slot, value)
+            field = self.form.draw(slot, value, self._place(slot))
             attrs = {"id": f"id_{full}", **field.widget_attrs(field.widget)}
             widget = field.widget.render(full, value, attrs)
             cells.append({"id": attrs["id"], "field": field, "widget": widget})
@@ -473,6 +476,15 @@ def _slots(serializer: Any, path: tuple[str, ...] = ()) -> Iterator[FieldSlot]:
             yield from _slots(field, (*path, name))
         else:
             yield FieldSlot((*path, name), field)
+
+
+def _is_required(field: Any) -> bool:
+    """Whether a field and the objects around it can't be left out."""
+    while isinstance(field, serializers.Field) and field.required:
+        if not isinstance(field.parent, serializers.Serializer):
+            return True
+        field = field.parent
+    return False
 
 
 def _frame(serializer: Any) -> dict[str, Any]:
@@ -600,11 +612,15 @@ def _structure(text: str, name: str) -> Any:
 
 
 def _moment(text: str) -> str:
-    """A local time as the browser's control gives it, with the offset of the company's zone."""
-    try:
-        return timezone.make_aware(datetime.fromisoformat(text)).isoformat()
-    except ValueError:
-        return text
+    """A local time as the browser's control gives it or a person types it, with the offset of the company's zone."""
+    typed = text.strip().removesuffix("IST").replace(",", " ")
+    typed = " ".join(typed.split())
+    with suppress(ValueError):
+        return timezone.make_aware(datetime.fromisoformat(typed)).isoformat()
+    for form in _DATE_FORMATS:
+        with suppress(ValueError):
+            return timezone.make_aware(datetime.strptime(typed, f"{form} %H:%M")).isoformat()  # noqa: DTZ007 - local
+    return text
 
 
 def initial_of(row: models.Model, slots: list[FieldSlot]) -> dict[str, Any]:
@@ -638,6 +654,11 @@ def initial_for(service: Service, slots: list[FieldSlot]) -> dict[str, Any]:
         and slot.field.source in parameters
         and parameters[slot.field.source].default is not inspect.Parameter.empty
     }
+
+
+def typed_values(slots: list[FieldSlot], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values for the controls that are there."""
+    return {slot.name: as_typed(slot.field, values[slot.name]) for slot in slots if slot.name in values}
 
 
 def as_typed(field: Any, value: Any) -> Any:

@@ -240,7 +240,11 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return ""
 
     def options(self, request: HttpRequest, service: Service, row: Any) -> dict[str, list[tuple[str, str]]]:
-        """Choices in place of a control: name → (value, label)."""
+        """Choices in place of a control: name → (value, label); ``lines.lot_id`` is a control in rows."""
+        return {}
+
+    def initial_values(self, request: HttpRequest, service: Service, row: Any) -> dict[str, Any]:
+        """What the form of a service starts with: name → value, of rows a list of such."""
         return {}
 
     def fixed_values(self, request: HttpRequest, service: Service) -> dict[str, Any]:

@@ -89,6 +89,6 @@ def _stand(admin: Any, queue: Queue, count: int, oldest: datetime | None, now: d
     colour = (
         "danger" if age >= queue.red else "warning" if age >= queue.amber else "success" if not count else ""
     )
-    url = f"{admin._url('changelist')}?{urlencode(queue.filters)}"
+    url = admin._url("changelist") + (f"?{urlencode(queue.filters)}" if queue.filters else "")
     text = f"{COUNTED}+" if count > COUNTED else str(count)
     return Waiting(queue.title, url, text, oldest, colour, is_shown=bool(count) or not queue.quiet)

@@ -80,6 +80,7 @@ class SavingAdmin(ReadOnlyAdmin):
         input = self._input(service)(context={"actor": request.user, "request": request, "target": row})
         slots = forms.slots_of(input, service)
         initial = forms.initial_for(service, slots)
+        initial |= forms.typed_values(slots, self.initial_values(request, service, row))
         if service is self.updates:
             initial |= forms.initial_of(row, slots)
         known = {model: cache(partial(_codes_of, model, request)) for model in self.codes.values()}

@@ -94,6 +94,8 @@ class Migration(migrations.Migration):
                 ('negotiation', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='negotiation.negotiation')),
             ],
             options={
+                'verbose_name': 'negotiation without trade',
+                'verbose_name_plural': 'negotiations without trade',
                 'abstract': False,
                 'default_permissions': (),
             },
@@ -233,7 +235,7 @@ class Migration(migrations.Migration):
                 ('bank_amount', models.DecimalField(decimal_places=2, help_text='What the bank moved: the amount less the TDS.', max_digits=18)),
                 ('currency', models.CharField(max_length=3)),
                 ('paid_date', models.DateField()),
-                ('method', models.CharField(choices=[('NEFT', 'Neft'), ('RTGS', 'Rtgs'), ('IMPS', 'Imps'), ('UPI', 'Upi'), ('CHEQUE', 'Cheque'), ('TT', 'Telegraphic transfer'), ('LC', 'Letter of credit'), ('ADJUSTMENT', 'Adjustment')], max_length=10)),
+                ('method', models.CharField(choices=[('NEFT', 'NEFT'), ('RTGS', 'RTGS'), ('IMPS', 'IMPS'), ('UPI', 'UPI'), ('CHEQUE', 'Cheque'), ('TT', 'Telegraphic transfer'), ('LC', 'Letter of credit'), ('ADJUSTMENT', 'Adjustment')], max_length=10)),
                 ('reference', models.CharField(help_text='Reference of the bank, such as the UTR.', max_length=64)),
                 ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='organization.organization')),

@@ -183,7 +183,10 @@ class Dispatch(Changing):
         return f"{self.get_direction_display()} of {self.dispatched_at:%d %b %Y}"
 
     def open_verbs(self) -> frozenset[str]:
-        return frozenset() if self.voided_at else frozenset({"void_dispatch", "extend_eway"})
+        if self.voided_at:
+            return frozenset()
+        waits = self.eway_status in (self.Eway.PENDING, self.Eway.FAILED)
+        return frozenset({"void_dispatch", "extend_eway", *(["enter_eway"] if waits else [])})
 
 
 class EwayRequest(Guarded):

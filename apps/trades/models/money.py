@@ -17,10 +17,10 @@ class Payment(Recorded):
     """A payment between two parties. ``amount`` is what it discharges; the bank moved it less the TDS."""
 
     class Method(models.TextChoices):
-        NEFT = "NEFT"
-        RTGS = "RTGS"
-        IMPS = "IMPS"
-        UPI = "UPI"
+        NEFT = "NEFT", "NEFT"
+        RTGS = "RTGS", "RTGS"
+        IMPS = "IMPS", "IMPS"
+        UPI = "UPI", "UPI"
         CHEQUE = "CHEQUE"
         TT = "TT", "Telegraphic transfer"
         LC = "LC", "Letter of credit"

@@ -489,5 +489,12 @@ class Refusal(Guarded):
 
     objects: ClassVar[Any] = StaffQuerySet.as_manager()
 
+    class Meta(Guarded.Meta):
+        verbose_name = "negotiation without trade"
+        verbose_name_plural = "negotiations without trade"
+
     def __str__(self) -> str:
         return self.code
+
+    def open_verbs(self) -> frozenset[str]:
+        return frozenset({"create_refused"} if self.negotiation.trade_id is None else ())

@@ -30,7 +30,6 @@ from erp import clock
 from erp.access import Actor
 from erp.approvals import ApprovalKind
 from erp.services import emit, service
-from erp.uploads.models import StoredFile
 
 _Status, _Of = Trade.Status, Amendment.Status
 # Groups of the terms and what of them can be amended; True: it touches value, tax or payment.
@@ -190,7 +189,7 @@ def propose_amendment(
     changes: Sequence[dict[str, Any]],
     reason: str,
     on_behalf_of: str | None = None,
-    evidence: StoredFile | None = None,
+    evidence: rules.Evidence | None = None,
 ) -> Amendment:
     """Propose a change of the terms, for the other side to accept."""
     terms = rules.require_writable(trade, *Trade.LIVE)
@@ -219,10 +218,9 @@ def propose_amendment(
         proposed_body=body,
         proposed_hash=digest,
         on_behalf=on_behalf,
-        proposal_evidence=evidence,
+        proposal_evidence=rules.use_file(actor, evidence),
         created_by_id=actor.pk,
     )
-    rules.use_files(actor, evidence)
     row.save()
     rules.touch(trade)
     emit(
@@ -234,7 +232,9 @@ def propose_amendment(
     return row
 
 
-def _other_side(row: Amendment, actor: Actor, on_behalf_of: str | None, evidence: StoredFile | None) -> bool:
+def _other_side(
+    row: Amendment, actor: Actor, on_behalf_of: str | None, evidence: rules.Evidence | None
+) -> bool:
     """Require that the other side decides, by somebody else. Returns whether staff do it on its behalf."""
     if actor.pk == row.created_by_id:
         raise rules.OwnAmendment
@@ -267,7 +267,11 @@ def _require_open(row: Amendment, *states: str) -> None:
     label="Accept an amendment",
 )  # fmt: skip
 def accept_amendment(
-    amendment: Amendment, *, actor: Actor, on_behalf_of: str | None = None, evidence: StoredFile | None = None
+    amendment: Amendment,
+    *,
+    actor: Actor,
+    on_behalf_of: str | None = None,
+    evidence: rules.Evidence | None = None,
 ) -> Amendment:
     """Accept the other side's amendment. It applies at once, or waits for approval if it changes an approved value."""
     trade = amendment.trade
@@ -277,7 +281,7 @@ def accept_amendment(
         raise rules.NotAmendable.at(
             "/changes", "dispatched", "Goods were dispatched; only other terms can change."
         )
-    rules.use_files(actor, evidence)
+    evidence = rules.use_file(actor, evidence)
     amendment.decided_by_id, amendment.decided_at = actor.pk, clock.now()
     amendment.evidence, amendment.status = evidence, _Of.ACCEPTED
     waits = amendment.commercial and trade.approved_at is not None
@@ -313,12 +317,12 @@ def reject_amendment(
     actor: Actor,
     reason: str,
     on_behalf_of: str | None = None,
-    evidence: StoredFile | None = None,
+    evidence: rules.Evidence | None = None,
 ) -> Amendment:
     """Reject the other side's amendment; the terms stay as they are."""
     _require_open(amendment, _Of.PROPOSED)
     _other_side(amendment, actor, on_behalf_of, evidence)
-    rules.use_files(actor, evidence)
+    evidence = rules.use_file(actor, evidence)
     amendment.status, amendment.decision_reason = _Of.REJECTED, reason
     amendment.decided_by_id, amendment.decided_at, amendment.evidence = actor.pk, clock.now(), evidence
     amendment.save()

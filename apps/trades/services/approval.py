@@ -23,7 +23,6 @@ from erp.access import Actor
 from erp.approvals import ApprovalKind
 from erp.errors import SelfApproval
 from erp.services import Refusal, emit, refuse, service
-from erp.uploads.models import StoredFile
 
 _Status = Trade.Status
 WARNED = 2  # people who approve what the risk rules warn about (rulings X20)
@@ -121,7 +120,7 @@ def acknowledge(
     actor: Actor,
     contract_hash: str,
     on_behalf_of: str | None = None,
-    evidence: StoredFile | None = None,
+    evidence: rules.Evidence | None = None,
 ) -> Trade:
     """Agree to the terms in force for your side. Staff agree for a side with evidence of its agreement."""
     rules.require_writable(trade, _Status.PENDING_ACKNOWLEDGEMENT)
@@ -133,7 +132,7 @@ def acknowledge(
         raise rules.AlreadyAcknowledged
     if given.filter(created_by_id=actor.pk).exists():
         raise SelfApproval("You agreed for the other side, so another person must act for this one.")
-    rules.use_files(actor, evidence)
+    evidence = rules.use_file(actor, evidence)
     complete = given.exists()
     Acknowledgement(
         trade=trade,

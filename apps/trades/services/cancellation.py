@@ -17,7 +17,6 @@ from apps.trades.services.rules import head, quantity_of
 from erp import clock
 from erp.access import Actor
 from erp.services import emit, service
-from erp.uploads.models import StoredFile
 
 _Status = Trade.Status
 DEFAULTS = {"SELLER_DEFAULT": Side.SELLER, "BUYER_DEFAULT": Side.BUYER}
@@ -42,7 +41,7 @@ def cancel(
     reason: str,
     stock: str = RETURN,
     washout: dict[str, Any] | None = None,
-    evidence: StoredFile | None = None,
+    evidence: rules.Evidence | None = None,
 ) -> Trade:
     """Cancel a trade of which nothing was dispatched, or the rest that wasn't delivered.
 
@@ -68,7 +67,7 @@ def cancel(
             payable=f.Payable(washout.get("payable", "BOTH_WAYS")),
             defaulter=DEFAULTS.get(reason_code),
         )
-    rules.use_files(actor, evidence)
+    evidence = rules.use_file(actor, evidence)
     trade.cancel_note, trade.cancel_evidence = reason, evidence
     return _cancel(trade, actor, reason_code, withdraw=stock == WITHDRAW, washout=priced)
 

@@ -300,7 +300,7 @@ def _delivery(
     values = _Values("delivery", given, row, is_fixed=is_fixed).take(DELIVERY)
     start, end = source.window or (given.get("window_start"), given.get("window_end"))
     if source.window is not None and (
-        given.get("window_start", start) != start or given.get("window_end", end) != end
+        (given.get("window_start") or start) != start or (given.get("window_end") or end) != end
     ):
         raise rules.TermFixed.at("/delivery/window_start", "fixed", "The negotiation agreed another window.")
     if start is None or end is None:

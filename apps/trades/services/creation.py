@@ -126,7 +126,8 @@ def create(
         acknowledge_until=clock.now() + timedelta(hours=settings.TRADE_ACKNOWLEDGE_HOURS),
         created_by_id=actor.pk,
     )
-    rules.use_files(actor, *(row.declaration for row in drafted.parties))
+    for row in drafted.parties:
+        rules.use_file(actor, row.declaration)
     _bind(trade, source, actor, traded)
     number = organizations.allocate_number(
         house, actor=actor, type="trade", document_date=day, reference_type="trade", reference_id=trade_id
@@ -336,16 +337,45 @@ def refuse_negotiation(*, actor: Actor, negotiation: Negotiation, code: str) -> 
     return row
 
 
+@service(
+    requires=capabilities.CREATE,
+    emits=[events.TradeCreated],
+    raises=dict.fromkeys(ERRORS),
+    writes_on_refusal=assessing.WRITES,
+    label="Create the trade",
+    description="Create the trade of this negotiation, with what was missing.",
+)
+def create_refused(
+    refusal: Refusal,
+    *,
+    actor: Actor,
+    organization: Organization | None = None,
+    trade_date: date | None = None,
+    content: dict[str, Any] | None = None,
+) -> Trade | Refused:
+    """Make the trade of a negotiation that was refused before, once its cause is mended."""
+    negotiation = refusal.negotiation
+    return create(
+        actor=actor, negotiation=negotiation, reservation=_held(negotiation), organization=organization,
+        trade_date=trade_date, content=content,
+    )  # fmt: skip
+
+
+def _held(negotiation: Negotiation) -> Reservation:
+    """The reservation of a negotiation. Raises ReservationNotLive."""
+    row = Reservation.objects.filter(pk=negotiation.reservation_id or negotiation.pk).first()
+    if row is None:
+        raise rules.ReservationNotLive
+    return row
+
+
 def create_accepted(negotiation: Negotiation, *, actor: Actor) -> None:
     """Make the trade of an accepted negotiation as SYSTEM, or note why it can't be made. A repeat changes nothing."""
     if Trade.objects.filter(negotiation=negotiation).exists():
         return
-    reservation = Reservation.objects.filter(pk=negotiation.reservation_id or negotiation.pk).first()
     try:
         with attempt():
-            if reservation is None:
-                raise rules.ReservationNotLive
-            made = create(actor=actor, negotiation=negotiation, reservation=reservation)
+            made = create(actor=actor, negotiation=negotiation, reservation=_held(negotiation))
             code = made.problem.code if isinstance(made, Refused) else ""
     except rules.StaleSource:
         raise  # something changed meanwhile: the message is delivered again

@@ -13,7 +13,6 @@ from erp import clock
 from erp.access import Actor
 from erp.errors import SelfApproval
 from erp.services import emit, service
-from erp.uploads.models import StoredFile
 
 _Status, _Kind, _Outcome = Trade.Status, Dispute.Kind, Dispute.Outcome
 RUNNING: Final = (_Status.APPROVED, _Status.IN_EXECUTION, _Status.DELIVERED, _Status.SETTLED)
@@ -43,7 +42,7 @@ def create_dispute(
     statement: str,
     lot_id: Any = None,
     claimed_amount: Decimal | None = None,
-    evidence: Sequence[StoredFile] = (),
+    evidence: Sequence[rules.Evidence] = (),
     on_behalf_of: str | None = None,
 ) -> Dispute:
     """Raise a difference about quality, weight, delay or payment; claims end with their deadline."""
@@ -55,7 +54,7 @@ def create_dispute(
         rows = Deadline.objects.filter(trade=trade, kind=deadline)
         if rows.exists() and not rows.filter(due_date__gte=clock.today()).exists():
             raise rules.ClaimTooLate
-    rules.use_files(actor, *evidence)
+    files = [rules.use_file(actor, file) for file in evidence]
     row = Dispute(
         trade=trade,
         lot=lot,
@@ -63,7 +62,7 @@ def create_dispute(
         side=side,
         claimed_amount=claimed_amount,
         statement=statement,
-        evidence_ids=[file.pk for file in evidence],
+        evidence_ids=[file.pk for file in files if file is not None],
         created_by_id=actor.pk,
     )
     row.save()
@@ -91,7 +90,7 @@ def resolve_dispute(
     reason: str,
     award_amount: Decimal | None = None,
     award_to: str | None = None,
-    evidence: StoredFile | None = None,
+    evidence: rules.Evidence | None = None,
 ) -> Dispute:
     """Decide a dispute. An award is part of the settlement, or a note of its own where the trade is settled."""
     trade = dispute.trade
@@ -110,7 +109,7 @@ def resolve_dispute(
     dispute.status, dispute.outcome, dispute.resolution = Dispute.Status.RESOLVED, outcome, reason
     dispute.award_amount, dispute.award_to = award_amount, award_to or ""
     dispute.resolved_by_id, dispute.resolved_at = actor.pk, clock.now()
-    rules.use_files(actor, evidence)
+    evidence = rules.use_file(actor, evidence)
     if evidence is not None:
         dispute.evidence_ids = [*dispute.evidence_ids, evidence.pk][-20:]
     dispute.save()

@@ -174,7 +174,7 @@ def dispatch(
         eway_number=eway_number,
         eway_document=document if status != _Eway.NOT_NEEDED else "",
         eway_status=status,
-        eway_valid_until=valid_until(dispatched_at, distance_km) if eway_number else None,
+        eway_valid_until=end_of_validity(dispatched_at, distance_km) if eway_number else None,
         created_by_id=actor.pk,
     )
     row.save()
@@ -355,7 +355,7 @@ def _eway_status(trade: Trade, terms: t.Terms, value: Decimal, number: str, day:
     return _Eway.PENDING if value > Decimal(row.figures["limit"]) else _Eway.NOT_NEEDED
 
 
-def valid_until(start: datetime, distance_km: int) -> datetime:
+def end_of_validity(start: datetime, distance_km: int) -> datetime:
     """End of an e-way bill: one day for each stretch, to the midnight after (CGST Rules r. 138(10))."""
     days = -(-distance_km // settings.TRADE_EWAY_KM_PER_DAY)
     last = day_of(start) + timedelta(days=days + 1)
@@ -447,7 +447,7 @@ def record_eway(dispatch: Dispatch, *, actor: Actor, number: str = "") -> Dispat
     if dispatch.eway_status not in waiting or dispatch.voided_at is not None:
         return dispatch
     dispatch.eway_status = _Eway.RECORDED if number else _Eway.FAILED
-    until = valid_until(dispatch.dispatched_at, dispatch.distance_km)
+    until = end_of_validity(dispatch.dispatched_at, dispatch.distance_km)
     if number:
         dispatch.eway_number, dispatch.eway_valid_until = number, until
     dispatch.save()
@@ -456,6 +456,35 @@ def record_eway(dispatch: Dispatch, *, actor: Actor, number: str = "") -> Dispat
         emit(events.TradeEwayRecorded(**head(trade), dispatch_id=dispatch.pk, valid_until=until))
     else:
         emit(events.TradeEwayFailed(**head(trade), dispatch_id=dispatch.pk))
+    return dispatch
+
+
+@service(
+    requires=capabilities.DISPATCH,
+    emits=[events.TradeEwayRecorded],
+    raises=[rules.InvalidState, rules.NotYourPart, rules.DocumentUsed, rules.TimesOutOfOrder],
+    lock_via=rules.lock_trade,
+    label="Enter the e-way bill",
+    description="Enter the number of an e-way bill that was made on the government's portal.",
+)
+def enter_eway(
+    dispatch: Dispatch, *, actor: Actor, number: str, valid_until: datetime | None = None
+) -> Dispatch:
+    """Record a bill that staff made on the portal themselves, where ours was refused or isn't answered."""
+    trade = dispatch.trade
+    rules.role_of(trade, actor)  # staff only
+    if dispatch.eway_status not in (_Eway.PENDING, _Eway.FAILED) or dispatch.voided_at is not None:
+        raise rules.InvalidState("The dispatch waits for no e-way bill.")
+    if live_dispatches_of(number).exists():
+        raise rules.DocumentUsed.at("/number", "used", "Another dispatch has this e-way bill.")
+    until = valid_until or end_of_validity(dispatch.dispatched_at, dispatch.distance_km)
+    if not dispatch.dispatched_at < until <= dispatch.dispatched_at + timedelta(days=EWAY_DAYS):
+        words = f"After the dispatch, and at most {EWAY_DAYS} days later."
+        raise rules.TimesOutOfOrder.at("/valid_until", "order", words)
+    dispatch.eway_status, dispatch.eway_number, dispatch.eway_valid_until = _Eway.RECORDED, number, until
+    dispatch.save()
+    rules.touch(trade)
+    emit(events.TradeEwayRecorded(**head(trade), dispatch_id=dispatch.pk, valid_until=until))
     return dispatch
 
 

@@ -33,7 +33,6 @@ from erp import access
 from erp.access import Actor
 from erp.errors import FieldError, SelfApproval
 from erp.services import emit, service
-from erp.uploads.models import StoredFile
 
 _Status, _Source = Trade.Status, QualityResult.Source
 RUNNING: Final = (_Status.APPROVED, _Status.IN_EXECUTION, _Status.DELIVERED)
@@ -78,7 +77,7 @@ def record_quality(
     sample_refs: Sequence[str] = (),
     governing: bool = False,
     supersedes: QualityResult | None = None,
-    report: StoredFile | None = None,
+    report: rules.Evidence | None = None,
     award_price: Decimal | None = None,
     award_allowance_percent: Decimal | None = None,
 ) -> QualityResult:
@@ -109,7 +108,7 @@ def record_quality(
         raise rules.GoverningExists.at("/supersedes_id", "not_governing", "Name the result that governs now.")
     if governing and current is not None and supersedes is None:
         raise rules.GoverningExists(governing_id=str(current.result_id))
-    rules.use_files(actor, report)
+    report = rules.use_file(actor, report)
     result = QualityResult(
         trade=trade,
         lot=lot,
@@ -145,7 +144,7 @@ def record_quality(
 
 
 def _require_award(
-    trade: Trade, actor: Actor, current: Governing | None, report: StoredFile | None, *, beyond: bool
+    trade: Trade, actor: Actor, current: Governing | None, report: rules.Evidence | None, *, beyond: bool
 ) -> None:
     """An award is made as a dispute is decided: by who may, had no part in the trade, and has a report.
 
@@ -245,7 +244,7 @@ def record_weight(
     count: int | None = None,
     tare_method: str = t.TareMethod.ACTUAL.value,
     dispatch: Dispatch | None = None,
-    slip: StoredFile | None = None,
+    slip: rules.Evidence | None = None,
     corrects: Weighment | None = None,
 ) -> Weighment:
     """Record a weighing of a lot at the origin or at the destination; a correction names the weighing it corrects."""
@@ -280,7 +279,7 @@ def record_weight(
     weighed = counting.aggregate(kg=Sum("net_kg"))["kg"] or Decimal(0)
     if stage != f.Stage.CHECK and weighed + net > upper_kg(trade, terms):
         raise rules.OverTolerance(most_kg=str(upper_kg(trade, terms)))
-    rules.use_files(actor, slip)
+    slip = rules.use_file(actor, slip)
     row = Weighment(
         trade=trade,
         organization_id=trade.organization_id,

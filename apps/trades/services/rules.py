@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from apps.availability.services.listing import measured
 from apps.partners.models import Partner, PartnerEmployee
@@ -16,6 +16,7 @@ from erp import clock
 from erp.access import Actor
 from erp.errors import Conflict, FieldError, Forbidden, RuleBroken
 from erp.events import Quantity
+from erp.files import Upload
 from erp.uploads import services as uploads
 from erp.uploads.models import StoredFile
 
@@ -304,11 +305,15 @@ def require_writable(trade: Trade, *states: str) -> frozen.Terms:
     return terms_of(trade)
 
 
-def use_files(actor: Actor, *files: StoredFile | None) -> None:
-    """Keep uploads as evidence of a trade. Raises FileUsed."""
-    for file in files:
-        if file is not None:
-            uploads.use(file, actor=actor, purpose=EVIDENCE, used_by="trade.Trade")
+Evidence = StoredFile | Upload  # an upload, or a file that comes with a form
+
+
+def use_file(actor: Actor, file: Evidence | None) -> StoredFile | None:
+    """Store a file as evidence of a trade. Raises FileUsed."""
+    shared: dict[str, Any] = {"actor": actor, "purpose": EVIDENCE, "used_by": "trade.Trade"}
+    if isinstance(file, Upload):
+        return cast(StoredFile, uploads.create(file=file, **shared))
+    return None if file is None else cast(StoredFile, uploads.use(file, **shared))
 
 
 def lock_trade(part: Any) -> None:
@@ -328,7 +333,7 @@ def acting_side(
     trade: Trade,
     actor: Actor,
     on_behalf_of: str | None,
-    evidence: StoredFile | None,
+    evidence: Evidence | None,
     *,
     evidenced: bool = True,
 ) -> tuple[Side, bool]:

@@ -1,0 +1,36 @@
+"""The files of a trade: what proves an agreement, a test, a weighing, a claim or a default."""
+
+from uuid import UUID
+
+from django.db.models import F, Func, UUIDField, Value
+
+from apps.trades.models.execution import Dispute, QualityResult, Weighment
+from apps.trades.models.trade import Acknowledgement, Amendment, Trade
+from erp.access import Actor
+
+
+def evidence_of(trade: Trade, actor: Actor) -> dict[UUID, str]:
+    """What each file proves, by its id: to staff and the two sides. Another partner's declaration is for staff only."""
+    if actor.partner_id is not None and trade.side_of(actor) is None:
+        return {}
+    parties = (
+        trade.parties.all() if actor.partner_id is None else trade.parties.filter(partner=actor.partner_id)
+    )
+    kinds = (
+        ("Acknowledgement on behalf", Acknowledgement, "evidence"),
+        ("Proposal of an amendment", Amendment, "proposal_evidence"),
+        ("Decision on an amendment", Amendment, "evidence"),
+        ("Quality result", QualityResult, "report"),
+        ("Weighing slip", Weighment, "slip"),
+    )
+    parts = [
+        rows.filter(**{f"{name}__isnull": False}).order_by().values_list(name, Value(kind))
+        for kind, rows, name in (
+            ("Cancellation", Trade.objects.filter(pk=trade.pk), "cancel_evidence"),
+            ("Declaration of an agriculturist", parties, "declaration"),
+            *((kind, model.objects.filter(trade=trade), name) for kind, model, name in kinds),
+        )
+    ]
+    claims = Dispute.objects.filter(trade=trade).order_by()
+    file = Func(F("evidence_ids"), function="unnest", output_field=UUIDField())
+    return dict(parts[0].union(*parts[1:], claims.values_list(file, Value("Dispute")), all=True))
