@@ -25,7 +25,7 @@ from erp.embedded.redis import Redis
 
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
-COMMAND_SECONDS = 120.0
+COMMAND_SECONDS = 300.0
 # Nothing of the caller's environment changes what is tried.
 FOREIGN = ("OUTBOX_", "PUBSUB_", "DATABASE_", "REDIS_", "CELERY_", "ERP_", "EVENT_")
 
