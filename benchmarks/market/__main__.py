@@ -2,13 +2,16 @@
 
 import argparse
 import os
+import queue
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,111 +20,171 @@ from rich.table import Table
 
 from benchmarks.market.books import COMMITTED, NEWEST, MarketBooks, contradictions
 from benchmarks.market.client import Client
-from benchmarks.market.deals import Deals, Goods, work
+from benchmarks.market.deals import Deals, Goods
+from benchmarks.market.mutants import MUTANTS
+from benchmarks.market.shifted import AHEAD_DAYS
 from benchmarks.market.spy import leaks
 from benchmarks.market.storm import MarketStorm
 from benchmarks.market.world import Market
 from erp.embedded.process import CannotStart
 from erp.embedded.tap import Received, Tap
 
-PARTNERS, DEALS, DAYS, THREADS = 40, 10_000, 10, 8
-SMALL_PARTNERS, SMALL_DEALS, SMALL_DAYS, SMALL_THREADS = 8, 24, 2, 4
 TOPIC = "cotton-erp-events"
 ARRIVAL_SECONDS = 120.0
 SHOWN = 20
+INSIDERS = """
+SELECT r.holder_partner_id::text, r.availability_id::text FROM availability_reservation r
+UNION SELECT n.buyer_partner_id::text, n.availability_id::text FROM negotiation_negotiation n
+UNION SELECT a.seller_partner_id::text, a.id::text FROM availability_availability a"""
 console = Console(highlight=False, width=max(Console().width, 120))
 
 
+@dataclass(frozen=True)
+class Size:
+    """How much is dealt: the days pass in equal steps between ``rounds`` of dealing."""
+
+    deals: int = 10_000
+    partners: int = 40
+    days: int = 54
+    rounds: int = 10
+    threads: int = 8
+
+
+SMALL = Size(deals=20, partners=6, days=17, rounds=2, threads=4)
+TINY = Size(deals=8, partners=4, days=0, rounds=1, threads=4)  # for a mutant
+
+
 def main() -> int:
-    """Run a market; return 1 if any book disagrees with another."""
+    """Run a market; return 1 if any book disagrees with another, or a mutant was not noticed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.market", description=__doc__)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument(
-        "--small", action="store_true", help=f"{SMALL_DEALS} deals of {SMALL_PARTNERS} partners"
+        "--small", action="store_true", help=f"by default {SMALL.deals} deals in {SMALL.days} days"
     )
-    parser.add_argument("--deals", type=int, help=f"default {DEALS:,}")
+    parser.add_argument("--deals", type=int, help=f"default {Size.deals:,}")
+    parser.add_argument("--partners", type=int, help=f"half of them sell; default {Size.partners}")
+    parser.add_argument(
+        "--days", type=int, help=f"of business time, default {Size.days}, at most {AHEAD_DAYS}"
+    )
     parser.add_argument("--calm", action="store_true", help="nothing dies")
+    parser.add_argument(
+        "--mutants", action="store_true", help="instead: plant bugs and see that they are noticed"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the temporary folder")
     arguments = parser.parse_args()
-    small = arguments.small
-    deals = arguments.deals if arguments.deals is not None else SMALL_DEALS if small else DEALS
-    folder = Path(tempfile.mkdtemp(prefix="erp-market-"))
-    folder.chmod(0o711)  # PostgreSQL runs as another user where this is root
-    started = time.monotonic()
+    base = SMALL if arguments.small else TINY if arguments.mutants else Size()
+    given = {name: getattr(arguments, name) for name in ("deals", "partners", "days")}
+    size = replace(base, **{name: value for name, value in given.items() if value is not None})
+    if not (0 <= size.days <= AHEAD_DAYS and size.partners >= 4):
+        parser.error(f"at least 4 partners, and at most {AHEAD_DAYS} days")
+    signal.signal(signal.SIGTERM, ended)
     try:
-        with Market(folder, arguments.seed) as market:
-            faults = trade_in(
-                market,
-                deals,
-                partners=SMALL_PARTNERS if small else PARTNERS,
-                days=SMALL_DAYS if small else DAYS,
-                threads=SMALL_THREADS if small else THREADS,
-                calm=arguments.calm,
-            )
+        if arguments.mutants:
+            missed = [name for name in MUTANTS if not noticed(name, size, arguments)]
+            return 1 if missed else 0
+        faults = play("", size, arguments)
     except CannotStart as error:
         console.print(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    for fault in faults[:SHOWN]:
+        console.print(fault, style="red", markup=False)
+    return 1 if faults else 0
+
+
+def ended(number: int, frame: object) -> None:
+    """Leave, and let nothing disturb the clearing up."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit("Ended by SIGTERM.")
+
+
+def noticed(name: str, size: Size, arguments: argparse.Namespace) -> bool:
+    """Plant a bug; whether the check that is there for it noticed."""
+    faults = play(name, size, arguments)
+    hits = [fault for fault in faults if MUTANTS[name][1] in fault]
+    for fault in hits[:1] or faults[:SHOWN]:
+        console.print(f"  {fault}", markup=False)
+    console.print(f"{name}: {'noticed' if hits else 'NOT NOTICED'}, {len(faults)} contradictions in all")
+    return bool(hits)
+
+
+def play(fault: str, size: Size, arguments: argparse.Namespace) -> list[str]:
+    """A market from its opening to its books; the contradictions."""
+    folder = Path(tempfile.mkdtemp(prefix="erp-market-"))
+    folder.chmod(0o711)  # PostgreSQL runs as another user where this is root
+    started = time.monotonic()
+    try:
+        with Market(folder, arguments.seed, fault) as market:
+            faults = trade_in(market, size, calm=arguments.calm or bool(fault))
     finally:
         if arguments.keep:
             console.print(f"Kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    for fault in faults[:SHOWN]:
-        console.print(f"[red]{fault}", markup=True)
     verdict = f"BROKEN: {len(faults)} contradictions" if faults else "All books agree"
     console.print(f"{verdict} after {time.monotonic() - started:.0f} s, seed {arguments.seed}.")
-    return 1 if faults else 0
+    return faults
 
 
-def trade_in(market: Market, count: int, *, partners: int, days: int, threads: int, calm: bool) -> list[str]:
+def trade_in(market: Market, size: Size, *, calm: bool) -> list[str]:
     """Open the market, let everybody deal, close it, and compare the books; the contradictions."""
-    people, staff, clients = market.people(partners)
+    people, staff, clients = market.people(size.partners)
+    with market.place.connect() as connection:
+        (before,) = connection.execute(NEWEST).fetchone() or (0,)
+    opened = time.monotonic()
     market.start()
-    books = MarketBooks()
+    console.print(
+        f"{size.deals:,} deals of {size.partners} partners in {size.days} days, seed {market.seed}."
+    )
+    books, storm = MarketBooks(), MarketStorm(market, market.seed)
     sides: dict[str, list[tuple[dict[str, Any], Client]]] = {"seller": [], "buyer": []}
     for row, client in zip(people, clients, strict=True):
         sides[row["side"]].append((row, client))
     goods = Goods.read(staff["INTERNAL_MANAGER"])
-    storm = MarketStorm(market, market.seed)
-    with market.place.connect() as connection:
-        (before,) = connection.execute(NEWEST).fetchone() or (0,)
     with Tap(market.world.pubsub_address, market.place.project, TOPIC, "market-tap") as tap:
         if not calm:
             storm.start()
-        for day in range(days):
-            if day:
-                market.pass_days(1)
-            share = count // days + (day < count % days)
-            workers = []
-            for number in range(threads):
-                deals = Deals(
-                    market,
-                    books,
-                    goods,
-                    staff,
-                    sides["seller"],
-                    sides["buyer"],
-                    random.Random(f"{market.seed} {day} {number}"),
+        for number in range(size.rounds):
+            if number:
+                market.pass_days(size.days // (size.rounds - 1))
+            deals = [
+                Deals(
+                    market, books, goods, staff, sides["seller"], sides["buyer"],
+                    random.Random(f"{market.seed} {number} {thread}"), may_wait=number < size.rounds - 1,
                 )
-                mine = share // threads + (number < share % threads)
-                workers.append(threading.Thread(target=work, args=(deals, mine, market.closing), daemon=True))
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-            console.print(f"day {day + 1}: {dict(books.done)}")
+                for thread in range(size.threads)
+            ]  # fmt: skip
+            one_round(deals, size.deals // size.rounds + (number < size.deals % size.rounds), books)
+            console.print(
+                f"  day {market.days}, {time.monotonic() - opened:.0f} s: {books.done['trades']:,} trades,"
+                f" {books.done['settled']:,} settled, {storm.seen.total():,} blows"
+            )
         if not calm:
             storm.stop()
         faults = list(books.errors) + undelivered(market, tap, before)
     faults += contradictions(market, books)
+    with market.place.connect() as connection:
+        insiders = {(partner, offer) for partner, offer in connection.execute(INSIDERS)}
     faults += [
         f"{leak.reader} was told {leak.secret!r} of {leak.owner}: …{leak.answer}…"
-        for leak in leaks(clients, people, books.acquainted)
+        for leak in leaks(clients, people, books.acquainted, books.offered, insiders)
     ]
     show(books, storm, [*clients, *staff.values()])
     return faults
+
+
+def one_round(deals: Sequence[Deals], count: int, books: MarketBooks) -> None:
+    """Pay and settle what waited, and so many deals more, by as many threads as there are ``deals``."""
+    work: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for trade in [*books.unpaid, *[""] * count]:
+        work.put(trade)
+    books.unpaid.clear()
+    workers = [threading.Thread(target=each.work, args=(work,), daemon=True) for each in deals]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
 
 
 def undelivered(market: Market, tap: Tap, before: int) -> list[str]:

@@ -5,12 +5,12 @@ refusals are counted. Any other refusal is an error of the product (or of the ma
 """
 
 import random
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from apps.commodities.seasons import season_of
@@ -20,10 +20,10 @@ from benchmarks.market.world import Market
 
 TERMS = {
     "delivery_term_id": ("delivery-terms", "EX_GIN"),
-    "payment_term_id": ("payment-terms", "ADVANCE_100"),
     "passing_term_id": ("passing-terms", "SELLER_PASS"),
     "weighment_term_id": ("weighment-terms", "ORIGIN_FINAL"),
 }
+PAYMENT_TERMS = ("D7", "ADV15_D15", "CASH")  # one with charges for late payment
 QUALITY = {
     "staple_length": "29.2",
     "micronaire": "3.90",
@@ -31,6 +31,8 @@ QUALITY = {
     "trash": "3.2",
     "moisture": "8.4",
 }
+TRADE_SECONDS = 150.0  # from an accepted negotiation to its trade, whatever dies meanwhile
+TRIES = 5  # with a row that others change
 BALE_KG = Decimal(170)
 # What others' work may cause at any step: the row changed meanwhile, the stock, the demand or the match is gone.
 RACES = frozenset({
@@ -39,6 +41,7 @@ RACES = frozenset({
     "negotiation.already_open", "negotiation.want_exhausted", "negotiation.not_your_turn", "matching.negotiation_open",
     "availability.quantity_exceeded", "requirement.not_live", "availability.not_live", "matching.subject_not_live",
     "trade.invalid_state", "trade.already_created", "negotiation.offer_lapsed", "negotiation.counterpart_not_ready",
+    "risk.blocked",
 })  # fmt: skip
 
 
@@ -58,6 +61,7 @@ class Goods:
     commodity: str
     pricing_unit: str
     terms: Mapping[str, str]
+    payment_terms: Sequence[str]
     parameters: Mapping[str, str]
 
     @classmethod
@@ -74,6 +78,7 @@ class Goods:
             cotton,
             one("/pricing-units?code=INR/CANDY"),
             {name: one(f"/{path}?code={code}") for name, (path, code) in TERMS.items()},
+            [one(f"/payment-terms?code={code}") for code in PAYMENT_TERMS],
             {row["code"]: row["id"] for row in parameters},
         )
 
@@ -89,6 +94,7 @@ class Deals:
     sellers: Sequence[tuple[Mapping[str, Any], Client]]
     buyers: Sequence[tuple[Mapping[str, Any], Client]]
     rng: random.Random
+    may_wait: bool = True  # whether a later day comes, on which what is unpaid can be paid
 
     def one(self) -> None:
         """One deal; it ends settled, cancelled, refused or given up on the way."""
@@ -96,6 +102,7 @@ class Deals:
         self.buyer_row, self.buyer = self.rng.choice(self.buyers)
         try:
             offer = self.post_offer()
+            self.pry(offer)
             wanted = self.post_requirement()
             match = self.find_match(wanted, offer)
             trade = self.negotiate(match) if self.rng.random() < 0.6 else self.approve_match(match)
@@ -107,36 +114,40 @@ class Deals:
         """The business date."""
         return today(self.market)
 
-    def do(
-        self,
-        who: Client,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        etag: str = "",
-        may: frozenset[str] = RACES,
-    ) -> HttpAnswer:
-        """A write that succeeds, or is refused with a code that it may be refused with: then the deal ends."""
-        answer = who.write(method, path, body, etag=etag)
-        if answer.ok:
-            return answer
-        if answer.code in may:
+    def do(self, who: Client, method: str, path: str, body: Any = None, *, of: str = "") -> HttpAnswer:
+        """A write that succeeds, or is refused as it may be: then the deal ends.
+
+        ``of`` is the row whose version is sent; one that others changed meanwhile is read and sent again.
+        """
+        for _ in range(TRIES):
+            answer = who.write(method, path, body, etag=who.tagged(of).etag if of else "")
+            if answer.ok:
+                return answer
             self.books.refuse(answer.code)
+            if answer.code != "precondition.failed":
+                break
+        if answer.code in RACES:
             raise Ended(answer.code)
         raise AssertionError(f"{who.email} {method} {path} {body}: {answer.status} {answer.body}")
 
     def post_offer(self) -> str:
-        """Post, submit and approve an offer of 20 to 60 bales."""
-        bales = self.rng.randrange(20, 61)
+        """Post, submit and approve an offer of 10 to 30 bales."""
+        bales = self.rng.randrange(10, 31)
         body = {
             "commodity_id": self.goods.commodity,
             "total_quantity": str(bales),
             "total_weight_kg": f"{bales * BALE_KG:.3f}",
             "crop_year": season_of(self.today(), 10),
-            "place": {"address": "Market Yard", "country": "IN", "state_code": self.seller_row["state"]},
+            "place": {
+                "address": "Market Yard",
+                "country": "IN",
+                "state_code": self.seller_row["state"],
+                "latitude": "21.9619",
+                "longitude": "70.8023",
+            },
             "unit_price": str(50 * self.rng.randrange(1040, 1080)),
             **self.goods.terms,
+            "payment_term_id": self.rng.choice(self.goods.payment_terms),
             "quality": [{"parameter": name, "value": value} for name, value in QUALITY.items()],
             "available_from_date": self.today().isoformat(),
             "available_until_date": (self.today() + timedelta(days=30)).isoformat(),
@@ -145,17 +156,27 @@ class Deals:
         with self.books.lock:
             self.books.offered[offer.body["id"]] = Decimal(bales)
         path = f"/availabilities/{offer.body['id']}"
-        offer = self.do(self.seller, "POST", f"{path}/submit", etag=offer.etag)
-        self.do(self.staff["INTERNAL_MANAGER"], "POST", f"{path}/approve", {"note": "Seen."}, etag=offer.etag)
+        self.do(self.seller, "POST", f"{path}/submit", of=path)
+        self.do(self.staff["INTERNAL_MANAGER"], "POST", f"{path}/approve", {"note": "Seen."}, of=path)
         self.books.note("offers")
         self.bales = bales
         return str(offer.body["id"])
+
+    def pry(self, offer: str) -> None:
+        """Somebody asks for more than there is, to learn how much there is."""
+        _, other = self.rng.choice(self.buyers)
+        other.read(f"/availabilities/{offer}")
+        body = {"quantity": str(self.bales + 1)}
+        answer = other.write("POST", f"/availabilities/{offer}/reserve", body)
+        if answer.code != "availability.quantity_exceeded":
+            raise AssertionError(f"reserve too much: {answer.status} {answer.body}")
+        self.books.note("oversized reservations refused")
 
     def post_requirement(self) -> str:
         """Publish a requirement that the offer meets."""
         body = {
             "commodity_id": self.goods.commodity,
-            "max_quantity": str(self.bales),
+            "max_quantity": str(self.bales * self.rng.randrange(1, 4)),
             "kg_per_count": "170",
             "ceiling_price": "60000",
             "pricing_unit_id": self.goods.pricing_unit,
@@ -168,9 +189,7 @@ class Deals:
         made = self.do(self.buyer, "POST", "/requirements", body)
         if made.body["status"] != "ACTIVE":
             path = f"/requirements/{made.body['id']}"
-            self.do(
-                self.staff["INTERNAL_MANAGER"], "POST", f"{path}/approve", {"note": "Seen."}, etag=made.etag
-            )
+            self.do(self.staff["INTERNAL_MANAGER"], "POST", f"{path}/approve", {"note": "Seen."}, of=path)
         self.books.note("requirements")
         return str(made.body["id"])
 
@@ -179,7 +198,7 @@ class Deals:
         found = self.do(self.buyer, "POST", f"/matching/requirements/{wanted}/find-matches", {"limit": 50})
         matches = found.body["matches"]
         if not matches:
-            raise Ended("no match")
+            raise Ended(f"no match {found.body['run']['rejected']}")
         self.books.note("matches found")
         return next((row for row in matches if row.get("availability_id") == offer), matches[0])
 
@@ -192,18 +211,14 @@ class Deals:
         """Partner id of the offer's seller, as staff reads it."""
         return str(self.staff["INTERNAL_MANAGER"].read(f"/availabilities/{offer}")["seller_partner_id"])
 
-    def etag_of(self, who: Client, path: str) -> str:
-        """The version of a row as this person sees it."""
-        return who.tagged(path).etag
-
     def approve_match(self, match: Mapping[str, Any]) -> str:
         """Both sides approve, sometimes at once; staff makes the contract."""
         self.seller = self.owner_of(match)
         path = f"/matching/{match['id']}"
         for who in self.rng.sample([self.buyer, self.seller], 2):
-            self.do(who, "POST", f"{path}/approve", {}, etag=self.etag_of(who, path))
+            self.do(who, "POST", f"{path}/approve", {}, of=path)
         self.books.note("matches approved")
-        return self.contract({"match_id": match["id"]})
+        return self.contract(match["id"])
 
     def negotiate(self, match: Mapping[str, Any]) -> str:
         """Offer and counter-offer until one is accepted; the product makes the contract from the event."""
@@ -214,20 +229,21 @@ class Deals:
         for turn in range(self.rng.randrange(1, 5)):
             who = self.buyer if turn % 2 == 0 else self.seller
             body = {"price": f"{asked + 50 * self.rng.randrange(0, 20)}"}
-            made = self.do(who, "POST", f"{path}/offer", body, etag=self.etag_of(who, path))
+            made = self.do(who, "POST", f"{path}/offer", body, of=path)
         if self.rng.random() < 0.15:
             who = self.rng.choice([self.buyer, self.seller])
-            self.do(who, "POST", f"{path}/withdraw", {"reason": "PRICE"}, etag=self.etag_of(who, path))
+            self.do(who, "POST", f"{path}/withdraw", {"reason": "PRICE"}, of=path)
             raise Ended("withdrawn")
+        self.meet()
         standing = made.body["standing_offer"]["id"]
         who = self.seller if who is self.buyer else self.buyer
-        self.do(who, "POST", f"{path}/accept", {"offer_id": standing}, etag=self.etag_of(who, path))
+        self.do(who, "POST", f"{path}/accept", {"offer_id": standing}, of=path)
         self.books.note("negotiations accepted")
         return self.trade_of(opened.body["id"])
 
     def trade_of(self, negotiation: str) -> str:
         """Wait for the contract that the product makes from the event."""
-        end = time.monotonic() + 60
+        end = time.monotonic() + TRADE_SECONDS
         staff = self.staff["INTERNAL_MANAGER"]
         while time.monotonic() < end:
             found = staff.read(f"/trades?negotiation_id={negotiation}")["results"]
@@ -236,19 +252,25 @@ class Deals:
             time.sleep(0.3)
         raise AssertionError(f"no trade from negotiation {negotiation}")
 
-    def contract(self, source: dict[str, str]) -> str:
-        """Staff makes the contract from a match."""
-        made = self.do(self.staff["INTERNAL"], "POST", "/trades", source)
+    def meet(self) -> None:
+        """A contract is about to be made: from now on the two sides may know each other."""
+        self.books.meet(self.seller.partner, self.buyer.partner, time.monotonic())
+
+    def contract(self, match: str) -> str:
+        """Staff makes the contract from an approved match."""
+        desk = self.staff["INTERNAL_MASTERDATA"]
+        day, row = self.today(), desk.read(f"/matching/{match}")
+        window = {"window_start": day.isoformat(), "window_end": (day + timedelta(days=20)).isoformat()}
+        self.meet()
+        made = self.do(desk, "POST", "/trades", {
+            "match_id": match, "reservation_id": row["reservation_id"], "delivery": window,
+        })  # fmt: skip
         return self.agreed(made.body)
 
     def agreed(self, trade: Mapping[str, Any]) -> str:
         """Write the contract down."""
         with self.books.lock:
-            self.books.contracted[trade["id"]] = {
-                "availability_id": trade["availability_id"],
-                "price": trade["price"],
-            }
-            self.books.acquainted.add(frozenset({trade["seller_id"], trade["buyer_id"]}))
+            self.books.contracted[trade["id"]] = dict(trade)
         self.books.note("trades")
         return str(trade["id"])
 
@@ -258,26 +280,53 @@ class Deals:
         contract = self.buyer.read(path)["contract_hash"]
         for who in self.rng.sample([self.buyer, self.seller], 2):
             self.do(who, "POST", f"{path}/acknowledge", {"contract_hash": contract})
-        manager, director, finance = (
-            self.staff[f"INTERNAL_{role}"] for role in ("MANAGER", "DIRECTOR", "FINANCE")
-        )
-        self.do(manager, "POST", f"{path}/approve", {"comment": "Seen."}, etag=self.etag_of(manager, path))
-        if fate < 0.1:
+        director, finance = self.staff["INTERNAL_DIRECTOR"], self.staff["INTERNAL_FINANCE"]
+        for manager in (self.staff["INTERNAL_MANAGER"], self.staff["SECOND_MANAGER"]):
+            if manager.read(path)["status"] == "PENDING_APPROVAL":
+                self.do(manager, "POST", f"{path}/approve", {"comment": "Seen."}, of=path)
+        self.books.note("trades approved")
+        if fate < 0.12:
             body = {"reason_code": "MUTUAL", "reason": "Both sides agreed to end it."}
-            self.do(director, "POST", f"{path}/cancel", body, etag=self.etag_of(director, path))
+            self.do(director, "POST", f"{path}/cancel", body, of=path)
             with self.books.lock:
                 self.books.cancelled.add(trade)
-            raise Ended("cancelled")
-        if fate < 0.2:
+            self.books.note("cancelled")
+            return
+        if fate < 0.3:
             self.amend(path)
         self.move_goods(path)
-        if fate > 0.9:
+        if fate > 0.85:
             self.dispute(path, director)
-        self.pay(path, finance, trade, late=0.8 < fate < 0.9)
-        answer = self.do(finance, "POST", f"{path}/settle", {}, etag=self.etag_of(finance, path))
+        if 0.6 < fate < 0.85 and self.may_wait:
+            with self.books.lock:
+                self.books.unpaid.append(trade)
+            self.books.note("left unpaid for a while")
+            return
+        self.pay(path, finance, bounced=0.5 < fate < 0.6)
+        self.settle(trade)
+
+    def settle(self, trade: str) -> None:
+        """Finance settles what it was shown."""
+        path, finance = f"/trades/{trade}", self.staff["INTERNAL_FINANCE"]
+        body = {"preview_hash": self.preview(path)["preview_hash"]}
+        self.do(finance, "POST", f"{path}/settle", body, of=path)
+        (row,) = finance.read(f"{path}/settlements")["results"]
         with self.books.lock:
-            self.books.settled[trade] = answer.body["settlement"]
+            self.books.settled[trade] = row
         self.books.note("settled")
+
+    def preview(self, path: str) -> dict[str, Any]:
+        """What a settlement would come to today."""
+        answer = self.staff["INTERNAL_FINANCE"].write("POST", f"{path}/settlement/preview", {})
+        if not answer.ok:
+            raise AssertionError(f"preview {path}: {answer.status} {answer.body}")
+        return dict(answer.body)
+
+    def pay_late(self, trade: str) -> None:
+        """Pay and settle a trade of an earlier day."""
+        self.pay(f"/trades/{trade}", self.staff["INTERNAL_FINANCE"], bounced=False)
+        self.books.note("paid late")
+        self.settle(trade)
 
     def amend(self, path: str) -> None:
         """The buyer asks for another last day; the seller accepts or refuses."""
@@ -285,9 +334,10 @@ class Deals:
         changes = [{"pointer": "/delivery/window_end", "value": day}]
         body = {"changes": changes, "reason": "The mill is closed for a week."}
         made = self.do(self.buyer, "POST", f"{path}/amendments", body)
+        changed = f"/trades/amendments/{made.body['id']}"
         verb = self.rng.choice(["accept", "reject"])
         answer = {"reason": "The goods leave as agreed."} if verb == "reject" else {}
-        self.do(self.seller, "POST", f"/trades/amendments/{made.body['id']}/{verb}", answer, etag=made.etag)
+        self.do(self.seller, "POST", f"{changed}/{verb}", answer, of=f"{path}/amendments/{made.body['id']}")
         self.books.note(f"amendments {verb}ed")
 
     def move_goods(self, path: str) -> None:
@@ -295,7 +345,7 @@ class Deals:
         now = datetime.now(UTC) + timedelta(days=self.market.days)
         (lot,) = self.seller.read(f"{path}/lots")["results"]
         count, kilograms = int(lot["count"]), Decimal(lot["estimated_kg"])
-        staff = self.staff["INTERNAL"]
+        staff = self.staff["INTERNAL_MASTERDATA"]
         values = [
             {"parameter_id": self.goods.parameters[name], "value": value} for name, value in QUALITY.items()
         ]
@@ -325,39 +375,50 @@ class Deals:
         body = {"kind": "OTHER", "statement": "Two bales came without their wrapping."}
         made = self.do(self.buyer, "POST", f"{path}/disputes", body)
         body = {"outcome": "REJECTED", "reason": "The photographs show wrapped bales."}
-        self.do(director, "POST", f"/trades/disputes/{made.body['id']}/resolve", body, etag=made.etag)
+        dispute = f"/trades/disputes/{made.body['id']}"
+        self.do(director, "POST", f"{dispute}/resolve", body, of=f"{path}/disputes/{made.body['id']}")
         self.books.note("disputes")
 
-    def pay(self, path: str, finance: Client, trade: str, *, late: bool) -> None:
+    def pay(self, path: str, finance: Client, *, bounced: bool) -> None:
         """Pay what the preview says is still open; sometimes the cheque bounces first."""
         row = finance.read(path)
-        preview = self.do(finance, "POST", f"{path}/settlement/preview", {})
+        lines = {line["name"]: line["amount"] for line in self.preview(path)["lines"]}
         body = {
             "kind": "BALANCE",
             "payer_id": row["buyer_id"],
             "payee_id": row["seller_id"],
-            "amount": preview.body["balance_due"],
+            "amount": lines["balance_due"],
             "currency": "INR",
             "paid_date": self.today().isoformat(),
-            "method": "CHEQUE" if late else "RTGS",
-            "reference": f"P{self.rng.getrandbits(48):012x}",
+            "method": "CHEQUE" if bounced else "RTGS",
         }
-        paid = self.do(finance, "POST", f"{path}/payments", body)
-        if late:
-            reverse = body | {"kind": "REVERSAL", "reverses_payment_id": paid.body["id"]}
-            self.do(finance, "POST", f"{path}/payments", reverse | {"reference": body["reference"] + "R"})
-            self.do(finance, "POST", f"{path}/payments", body | {"reference": body["reference"] + "B"})
+        paid = self.payment(finance, path, body)
+        if bounced:
+            self.payment(finance, path, body | {"kind": "REVERSAL", "reverses_payment_id": paid["id"]})
+            self.payment(finance, path, body)
             self.books.note("bounced cheques")
+
+    def payment(self, finance: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """One payment, under a reference of its own."""
+        reference = f"P{self.rng.getrandbits(48):012x}"
+        made = self.do(finance, "POST", f"{path}/payments", {**body, "reference": reference}).body
+        with self.books.lock:
+            self.books.paid[reference] = made
         self.books.note("payments")
+        return dict(made)
 
-
-def work(deals: Deals, count: int, closing: threading.Event) -> None:
-    """Deal until so many are done."""
-    for _ in range(count):
-        if closing.is_set():
-            return
-        try:
-            deals.one()
-        except (AssertionError, GaveUp) as error:
-            with deals.books.lock:
-                deals.books.errors.append(str(error))
+    def work(self, queue: SimpleQueue[str]) -> None:
+        """Take from the queue until it is empty: a trade that waits for its money, or the wish for another deal."""
+        while not self.market.closing.is_set():
+            try:
+                waiting = queue.get_nowait()
+            except Empty:
+                return
+            try:
+                if waiting:
+                    self.pay_late(waiting)
+                else:
+                    self.one()
+            except (AssertionError, GaveUp) as error:
+                with self.books.lock:
+                    self.books.errors.append(str(error)[:1500])

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 LOOK_SECONDS = 0.2
-AHEAD_SECONDS = 60 * 86_400
+AHEAD_DAYS = 60  # at most
 
 
 def shift(folder: Path) -> None:
@@ -21,7 +21,7 @@ def shift(folder: Path) -> None:
 
     from erp import clock
 
-    settings.JWT_LEEWAY_SECONDS = AHEAD_SECONDS  # tokens are checked by the machine's time
+    settings.JWT_LEEWAY_SECONDS = AHEAD_DAYS * 86_400  # tokens are checked by the machine's time
     file, real = folder / "days", clock.now
     looked = [0.0]
 

@@ -9,10 +9,11 @@ from benchmarks.market.world import NAMES, Market
 
 REST_SECONDS = (1.0, 4.0)  # between two blows
 DOWN_SECONDS = 3.0
+SERVERS = {"postgres": "PostgreSQL crashed", "pubsub": "Pub/Sub down", "redis": "Redis down"}
 
 
 class MarketStorm(threading.Thread):
-    """One blow after another until it is asked to stop, then everything is up."""
+    """One blow after another until it is asked to stop, each kind at least once; then everything is up."""
 
     def __init__(self, market: Market, seed: int) -> None:
         super().__init__(name="storm", daemon=True)
@@ -23,19 +24,17 @@ class MarketStorm(threading.Thread):
 
     def run(self) -> None:
         """Strike."""
-        blows: list[tuple[str, float, Callable[[], None]]] = [
-            *(
-                (f"kill -9 {name}", 4.0, lambda name=name: self._market.kill(name, self._rng))
-                for name in NAMES
-            ),  # type: ignore[misc]
-            ("PostgreSQL crashed", 1.0, lambda: self._restart("postgres")),
-            ("Pub/Sub down", 1.0, lambda: self._restart("pubsub")),
-            ("Redis down", 1.0, lambda: self._restart("redis")),
-        ]
+        blows: dict[str, Callable[[], None]] = {
+            f"kill -9 {name}": lambda name=name: self._market.kill(name, self._rng)  # type: ignore[misc]
+            for name in NAMES
+        } | {words: lambda name=name: self._restart(name) for name, words in SERVERS.items()}  # type: ignore[misc]
+        weights = [4.0] * len(NAMES) + [1.0] * len(SERVERS)
+        first = self._rng.sample(list(blows), len(blows))
         try:
-            while not self._over.wait(self._rng.uniform(*REST_SECONDS)):
-                name, _, blow = self._rng.choices(blows, [weight for _, weight, _ in blows])[0]
-                blow()
+            while first or not self._over.is_set():
+                self._over.wait(self._rng.uniform(*REST_SECONDS))
+                name = first.pop() if first else self._rng.choices(list(blows), weights)[0]
+                blows[name]()
                 self.seen[name] += 1
         except BaseException as error:  # noqa: BLE001 - the main thread reports it
             self.error = error

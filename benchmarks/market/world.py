@@ -118,6 +118,7 @@ class Market:
         if done.returncode:
             raise CommandFailed(done.stderr[-3000:])
         made = json.loads(done.stdout.splitlines()[-1])
+        self.place.env["TRADE_ORGANIZATION"] = made["house"]
         staff = {
             role: self._client(person["email"], made["staff_password"], person["seed"])
             for person in made["staff"]
