@@ -79,10 +79,7 @@ def main() -> int:
         parser.error(f"at least 4 partners, and at most {AHEAD_DAYS} days")
     signal.signal(signal.SIGTERM, ended)
     try:
-        if arguments.mutants:
-            missed = [name for name in MUTANTS if not noticed(name, size, arguments)]
-            return 1 if missed else 0
-        faults = play("", size, arguments)
+        faults = play(size, arguments)
     except CannotStart as error:
         console.print(str(error))
         return error.exit_code
@@ -99,32 +96,39 @@ def ended(number: int, frame: object) -> None:
     sys.exit("Ended by SIGTERM.")
 
 
-def noticed(name: str, size: Size, arguments: argparse.Namespace) -> bool:
-    """Plant a bug; whether the check that is there for it noticed."""
-    faults = play(name, size, arguments)
-    hits = [fault for fault in faults if MUTANTS[name][1] in fault]
-    for fault in hits[:1] or faults[:SHOWN]:
-        console.print(f"  {fault}", markup=False)
-    console.print(f"{name}: {'noticed' if hits else 'NOT NOTICED'}, {len(faults)} contradictions in all")
-    return bool(hits)
-
-
-def play(fault: str, size: Size, arguments: argparse.Namespace) -> list[str]:
-    """A market from its opening to its books; the contradictions."""
+def play(size: Size, arguments: argparse.Namespace) -> list[str]:
+    """A market from its opening to its books, or one for each mutant; the contradictions, or mutants not noticed."""
     folder = Path(tempfile.mkdtemp(prefix="erp-market-"))
     folder.chmod(0o711)  # PostgreSQL runs as another user where this is root
     started = time.monotonic()
     try:
-        with Market(folder, arguments.seed, fault) as market:
-            faults = trade_in(market, size, calm=arguments.calm or bool(fault))
+        with Market(folder, arguments.seed) as market:
+            if arguments.mutants:
+                market.people(size.partners)
+                faults = [name for name in MUTANTS if not noticed(market, name, size)]
+            else:
+                faults = trade_in(market, size, calm=arguments.calm)
     finally:
         if arguments.keep:
             console.print(f"Kept: {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    verdict = f"BROKEN: {len(faults)} contradictions" if faults else "All books agree"
+    verdict = (
+        f"BROKEN: {len(faults)}" if faults else "All noticed" if arguments.mutants else "All books agree"
+    )
     console.print(f"{verdict} after {time.monotonic() - started:.0f} s, seed {arguments.seed}.")
     return faults
+
+
+def noticed(market: Market, name: str, size: Size) -> bool:
+    """Plant a bug in a market of its own; whether the check that is there for it noticed."""
+    market.branch(name.replace(" ", "_"), name)
+    faults = trade_in(market, size, calm=True)
+    hits = [fault for fault in faults if MUTANTS[name][1] in fault]
+    for fault in hits[:1] or faults[:SHOWN]:
+        console.print(f"  {fault}", markup=False)
+    console.print(f"{name}: {'noticed' if hits else 'NOT NOTICED'}, {len(faults)} contradictions in all")
+    return bool(hits)
 
 
 def trade_in(market: Market, size: Size, *, calm: bool) -> list[str]:

@@ -10,11 +10,12 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 
 import pyotp
 
-PATIENCE_SECONDS = 90.0  # the servers are down for less
+PATIENCE_SECONDS = 300.0  # the servers are down for less
 # What a client that gave up waiting asks again for, with the same key.
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -141,11 +142,13 @@ class Client:
             headers={"Content-Type": "application/json", **headers},
         )  # fmt: skip
         try:
-            with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310
+            try:
+                answer = urllib.request.urlopen(request, timeout=seconds)  # noqa: S310
+            except urllib.error.HTTPError as error:
+                answer = error
+            with answer:
                 status, given, text = answer.status, answer.headers, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            status, given, text = error.code, error.headers, error.read().decode(errors="replace")
-        except OSError:  # nobody listens, the line broke, or it took too long
+        except (OSError, HTTPException):  # nobody listens, the line broke, or it took too long
             return None
         if not path.startswith("/auth/"):
             self.told.append(Told(asked, path, status, text))

@@ -30,11 +30,11 @@ NAMES = ("web", "worker", "relay", "consumer")
 class Market:
     """A market's servers, its processes and its people. A context manager."""
 
-    def __init__(self, folder: Path, seed: int, fault: str = "") -> None:
-        """``fault`` names a bug to plant in the product (see mutants)."""
+    def __init__(self, folder: Path, seed: int) -> None:
         self.world = World(folder, "")
         self.world.seed = seed
-        self.seed, self._fault = seed, fault
+        self.seed = seed
+        self._made: dict[str, Any] = {}
         self.port = free_port()
         self._processes: dict[str, Child] = {}
         self._running = ExitStack()
@@ -45,10 +45,7 @@ class Market:
         with self._running:
             self._running.enter_context(self.world)
             self.place = PubSubPlace(self.world, "erp")
-            self.place.env |= LIMITS | {
-                "PUBLIC_URL": f"http://127.0.0.1:{self.port}",
-                "MARKET_FAULT": self._fault,
-            }
+            self.place.env |= LIMITS | {"PUBLIC_URL": f"http://127.0.0.1:{self.port}"}
             self.pass_days(0)
             self.place.setup_pubsub()
             self.place.command("seed_demo")
@@ -66,6 +63,16 @@ class Market:
         """URL of the web process."""
         return f"http://127.0.0.1:{self.port}"
 
+    def branch(self, name: str, fault: str) -> None:
+        """Go on in a copy of the database, of which no process was started yet, with a bug planted (see mutants)."""
+        self._stop_processes()
+        template, self.days = self.place.env, 0
+        self.place = PubSubPlace(self.world, name)
+        self.place.env |= template | {"DATABASE_URL": self.place.url, "MARKET_FAULT": fault}
+        self.place.env["PUBSUB_PROJECT_ID"] = self.place.project
+        self.pass_days(0)
+        self.place.make()
+
     def pass_days(self, days: int) -> None:
         """Move the product's clock on by whole days."""
         self.days += days
@@ -78,7 +85,7 @@ class Market:
         """Start the product's processes, or some of them."""
         python = [sys.executable, "-m", "benchmarks.market.shifted", str(self.place.folder)]
         web = [*python, *GUNICORN, f"--bind=127.0.0.1:{self.port}"]
-        celery = {name: [*python, "celery_worker.py", name] for name in ("worker", "relay", "mail", "beat")}
+        celery = {name: [*python, "celery_worker.py", name] for name in ("worker", "relay", "beat")}
         consumer = [*python, "manage.py", "consume_events"]
         for name, argv in {"web": web, **celery, "consumer": consumer}.items():
             if names and name not in names:
@@ -108,17 +115,11 @@ class Market:
             thread.start()
         for thread in threads:
             thread.join()
+        self._processes.clear()
 
     def people(self, partners: int) -> tuple[list[dict[str, Any]], dict[str, Client], list[Client]]:
-        """Make partners. Returns what is known of each, the staff by role, and the partners' clients in that order."""
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.market.people", str(partners)], cwd=PROJECT, env=self.place.env,
-            capture_output=True, text=True, timeout=PEOPLE_SECONDS, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise CommandFailed(done.stderr[-3000:])
-        made = json.loads(done.stdout.splitlines()[-1])
-        self.place.env["TRADE_ORGANIZATION"] = made["house"]
+        """Make partners, once. Returns what is known of each, the staff by role, and the partners' clients."""
+        made = self._made = self._made or self._people(partners)
         staff = {
             role: self._client(person["email"], made["staff_password"], person["seed"])
             for person in made["staff"]
@@ -130,6 +131,17 @@ class Market:
             client.partner = row["partner"]
             clients.append(client)
         return made["partners"], staff, clients
+
+    def _people(self, partners: int) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.market.people", str(partners)], cwd=PROJECT, env=self.place.env,
+            capture_output=True, text=True, timeout=PEOPLE_SECONDS, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise CommandFailed(done.stderr[-3000:])
+        made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        self.place.env["TRADE_ORGANIZATION"] = made["house"]
+        return made
 
     def _client(self, email: str, password: str, seed: str) -> Client:
         return Client(
