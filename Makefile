@@ -82,7 +82,7 @@ market-small: $(READY)
 	$(BIN)/python -m benchmarks.market --seed 42 --small
 
 market-mutants: $(READY)
-	$(BIN)/python -m benchmarks.market --seed 42 --mutants
+	$(BIN)/python -m benchmarks.market --seed 42 --deals 0 --mutants
 
 bench-relay: $(READY)
 	$(BIN)/python -m benchmarks.relay

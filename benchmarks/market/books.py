@@ -138,7 +138,7 @@ def contradictions(market: Market, books: MarketBooks) -> Iterator[str]:
     """Every way in which a ledger disagrees with another one, with itself or with the clients' books."""
     with market.place.connect() as connection:
         for what, statement in CONTRADICTIONS.items():
-            row = connection.execute(statement.replace("%%", "%")).fetchone()  # type: ignore[arg-type] # constants above
+            row = connection.execute(statement.replace("%%", "%")).fetchone()
             if row is not None and row[0]:
                 yield f"{row[0]} {what}"
         yield from _against_clients(connection, books)
@@ -151,7 +151,7 @@ def contradictions(market: Market, books: MarketBooks) -> Iterator[str]:
 
 def _against_clients(connection: psycopg.Connection[Any], books: MarketBooks) -> Iterator[str]:
     def stored(statement: str) -> dict[str, tuple[Any, ...]]:
-        return {str(row[0]): row[1:] for row in connection.execute(statement)}  # type: ignore[call-overload]
+        return {str(row[0]): row[1:] for row in connection.execute(statement)}
 
     offers = stored("SELECT id, total_quantity FROM availability_availability")
     yield from _compared("offer", {key: (value,) for key, value in books.offered.items()}, offers)

@@ -60,4 +60,4 @@ def prepare(fault: str) -> None:
         if registry.ready and not was_ready:
             plant()
 
-    Apps.populate = planted  # type: ignore[method-assign]
+    Apps.populate = planted  # type: ignore[assignment]

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from benchmarks.market.world import NAMES, Market
 from config.run import is_ready
@@ -28,9 +29,8 @@ class MarketStorm(threading.Thread):
     def run(self) -> None:
         """Strike."""
         blows: dict[str, Callable[[], None]] = {
-            f"kill -9 {name}": lambda name=name: self._market.kill(name, self._rng)  # type: ignore[misc]
-            for name in NAMES
-        } | {words: lambda name=name: self._restart(name) for name, words in SERVERS.items()}  # type: ignore[misc]
+            f"kill -9 {name}": partial(self._market.kill, name, self._rng) for name in NAMES
+        } | {words: partial(self._restart, name) for name, words in SERVERS.items()}
         weights = [4.0] * len(NAMES) + [1.0] * len(SERVERS)
         first = self._rng.sample(list(blows), len(blows))
         struck = dict.fromkeys(blows, 0.0)
