@@ -10,7 +10,7 @@ WORKERS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
 # Tests start a hundred processes: each would compile the product again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test slow lint lint-docs types imports check openapi schema initial-migrations audit fix screenshots browser large faults faults-small bench-relay mutants clean
+.PHONY: demo run test slow lint lint-docs types imports check openapi schema initial-migrations audit fix screenshots browser large faults faults-small market market-small market-mutants bench-relay mutants clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -72,6 +72,17 @@ faults: $(READY)
 
 faults-small: $(READY)
 	$(BIN)/python -m benchmarks.faults --seed 42 --small
+
+# Partners deal over HTTP while servers and processes die; at the end all books must agree. DEALS, DAYS, PARTNERS, SEED.
+market: $(READY)
+	$(BIN)/python -m benchmarks.market --seed $(or $(SEED),42) $(if $(DEALS),--deals $(DEALS)) \
+		$(if $(DAYS),--days $(DAYS)) $(if $(PARTNERS),--partners $(PARTNERS))
+
+market-small: $(READY)
+	$(BIN)/python -m benchmarks.market --seed 42 --small
+
+market-mutants: $(READY)
+	$(BIN)/python -m benchmarks.market --seed 42 --deals 0 --mutants
 
 bench-relay: $(READY)
 	$(BIN)/python -m benchmarks.relay

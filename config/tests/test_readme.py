@@ -21,6 +21,7 @@ PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 # The smallest run of each benchmark; those whose harness starts servers of its own show their options.
 BENCHMARKS = {
     "benchmarks.faults": "--help",
+    "benchmarks.market": "--help",
     "benchmarks.matching": "--offers 60 --others 50,100 --scores 200 --wants 2 --edits 2",
     "benchmarks.mutants": "--help",
     "benchmarks.pii_corpus": "--lines 200",
