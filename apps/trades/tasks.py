@@ -9,13 +9,12 @@ from django.db import transaction
 
 from apps.negotiations import events as negotiation_events
 from apps.negotiations.models import Negotiation
-from apps.organization import events as organization_events
 from apps.partners import events as partner_events
 from apps.trades import events
 from apps.trades import money_tasks as money_tasks  # registers its handlers and tasks
 from apps.trades.clients import EwayRefused, eway_portal
 from apps.trades.models import Deadline, Dispatch, Trade
-from apps.trades.services import approval, cancellation, creation, deadlines, execution, tax_rules
+from apps.trades.services import approval, cancellation, creation, deadlines, execution
 from apps.trades.services.rules import day_of
 from erp import clock, sweeps
 from erp.access import SYSTEM
@@ -31,12 +30,6 @@ log = structlog.get_logger(__name__)
 def create_from_negotiation(event: negotiation_events.NegotiationAccepted, *, meta: Envelope) -> None:
     """Make the trade of an accepted negotiation, or note why it can't be made; a repeat changes nothing."""
     creation.create_accepted(Negotiation.objects.get(pk=event.negotiation_id), actor=SYSTEM)
-
-
-@handles(organization_events.OrganizationCreated)
-def give_bands(event: organization_events.OrganizationCreated, *, meta: Envelope) -> None:
-    """Give a new organization the first approval bands, which it then changes by approval."""
-    tax_rules.load_approval_bands(actor=SYSTEM)
 
 
 @handles(partner_events.PartnerSuspended, partner_events.PartnerReactivated)
