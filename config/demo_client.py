@@ -123,7 +123,7 @@ class Caller:
         first = self.send(method, f"/api/v1{path}", body, **headers)
         if if_match and first.status == 412:
             raise VersionRaised(f"{method} {path}: {first.body.decode()}")
-        if first.status == 409 and first.json["code"] in ("match.stale", "match.not_open"):
+        if first.status == 409 and first.json["code"] in ("matching.stale", "matching.not_open"):
             raise MatchGone(f"{method} {path}: {first.body.decode()}")
         again = self.send(method, f"/api/v1{path}", body, **headers)
         replayed = again.headers.get("Idempotency-Replayed") == "true"
