@@ -24,6 +24,10 @@ class VersionRaised(DemoFailed):
     """The row has changed since its version was read."""
 
 
+class MatchGone(DemoFailed):
+    """A new match has taken the place of this one: what it rests on has changed."""
+
+
 @dataclass
 class DemoResponse:
     """The response to a request."""
@@ -119,6 +123,8 @@ class Caller:
         first = self.send(method, f"/api/v1{path}", body, **headers)
         if if_match and first.status == 412:
             raise VersionRaised(f"{method} {path}: {first.body.decode()}")
+        if first.status == 409 and first.json["code"] in ("matching.stale", "matching.not_open"):
+            raise MatchGone(f"{method} {path}: {first.body.decode()}")
         again = self.send(method, f"/api/v1{path}", body, **headers)
         replayed = again.headers.get("Idempotency-Replayed") == "true"
         same = (first.status, first.body) == (again.status, again.body)

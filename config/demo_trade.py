@@ -6,7 +6,8 @@ no amount depends on these days.
 """
 
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from rich.table import Table
 from apps.trades import engine
 from apps.trades.engine import records, report
 from apps.trades.engine.v1.taxes import financial_year
-from config.demo_client import Caller, DemoFailed, require_figure
+from config.demo_client import VERSION_TRIES, Caller, DemoFailed, MatchGone, require_figure
 from erp import figures
 
 METHODS: Final = {
@@ -62,6 +63,7 @@ class Deal:
     run: str
     path: str = ""
     settlement: str = ""
+    names: dict[str, str] = field(default_factory=dict)
 
     def _day(self, number: int) -> str:
         """A day counted from that of the invoice."""
@@ -93,25 +95,41 @@ class Deal:
         self._settle()
 
     def _match(self, requirement: str, offer: str) -> dict[str, Any]:
-        """The buyer finds the offer, and both sides approve."""
-        people = self.people
-        path = f"/matching/requirements/{requirement}/find-matches"
-        found = people["KO"].write("POST", path, {})["matches"]
-        match = next((each for each in found if each["availability_id"] == offer), None)
-        if match is None:
-            raise DemoFailed(f"POST {path}: expected the offer, found {found}")
+        """The buyer finds the offer, and both sides approve; again where the facts of the match change meanwhile."""
+        for _ in range(VERSION_TRIES):
+            match = self._find(requirement, offer)
+            with suppress(MatchGone):
+                return self._agree(match)
+            time.sleep(1)
+        raise DemoFailed("the match never rests")
+
+    def _find(self, requirement: str, offer: str) -> dict[str, Any]:
+        """The match with the offer; asked again, and nothing has changed, it is the same one."""
+        buyer, path = self.people["KO"], f"/matching/requirements/{requirement}/find-matches"
+        seen: list[str] = []
+        for _ in range(VERSION_TRIES):
+            found = [
+                each for each in buyer.write("POST", path, {})["matches"] if each["availability_id"] == offer
+            ]
+            if found and seen == [found[0]["id"]]:
+                break
+            seen = [each["id"] for each in found]
+        else:
+            raise DemoFailed(f"POST {path}: expected the offer in the same match twice, found {seen}")
+        (match,) = found
         if match["seller_partner_id"] or not match["counterpart_ref"] or not match["breakdown"]:
             raise DemoFailed("The buyer must read a pseudonym and reasons.")
-        again = people["KO"].write("POST", path, {})["matches"]
-        if [each["id"] for each in again] != [each["id"] for each in found]:
-            raise DemoFailed("Asked again without a change, there must be no new match.")
         self.tags[match["id"]] = "{match}"
-        path = f"/matching/{match['id']}"
-        if any(people["SO"].read(path)[name] for name in ("requirement_id", "landed", "score")):
+        return dict(match)
+
+    def _agree(self, match: dict[str, Any]) -> dict[str, Any]:
+        """First the seller approves, then the buyer, for whom the stock is reserved."""
+        seller, buyer, path = self.people["SO"], self.people["KO"], f"/matching/{match['id']}"
+        if any(seller.read(path)[name] for name in ("requirement_id", "landed", "score")):
             raise DemoFailed("The seller must not read what the buyer wants.")
-        people["SO"].write_current(path, "approve", {})
+        seller.write_current(path, "approve", {})
         taken = {"quantity": {"value": "100", "unit": "BALE"}}
-        agreed = people["KO"].write_current(path, "approve", taken)
+        agreed = buyer.write_current(path, "approve", taken)
         require_figure("status of the match", agreed["status"], "APPROVED")
         self.tags[agreed["reservation_id"]] = "{reservation}"
         return dict(agreed)
@@ -119,7 +137,8 @@ class Deal:
     def _contract(self, match: dict[str, Any], offer: str) -> None:
         """Staff make the contract, and both sides acknowledge it."""
         desk, sides = self.people["T1"], (self.people["SO"], self.people["KO"])
-        firms = {row["legal_name"]: row["id"] for row in desk.read("/partners?limit=100")["results"]}
+        self.names = {row["id"]: row["legal_name"] for row in desk.read("/partners?limit=100")["results"]}
+        firms = {name: key for key, name in self.names.items()}
         (schedule,) = desk.read("/quality-schedules?code=DEMO-29")["results"]
         broker, carrier = firms["Mumbadevi Cotton Brokers LLP"], firms["Saurashtra Roadways"]
         body = {
@@ -282,7 +301,6 @@ class Deal:
     def statement(self) -> Table:
         """The settlement, which is computed again here from what the server recorded of it."""
         trade = self.people["F1"].read(self.path)
-        names = {trade["buyer_id"]: trade["buyer_name"], trade["seller_id"]: trade["seller_name"]}
         trace = self.people["F1"].send("GET", f"/api/v1{self.settlement}/trace").body
         again = engine.recompute(records.load(trace))
         if again.differences:
@@ -300,12 +318,12 @@ class Deal:
             for line in done.lines:
                 if line.document == key:
                     table.add_row(
-                        f"  {report.caption(line, names)}", report.amount(line, done.totals.currency)
+                        f"  {report.caption(line, self.names)}", report.amount(line, done.totals.currency)
                     )
         table.add_section()
         table.add_row("[bold]What is owed, before the last payment", "")
         for owed in done.obligations:
-            sides = " to ".join(names.get(side, "the broker") for side in (owed.debtor, owed.creditor))
+            sides = " to ".join(self.names[side] for side in (owed.debtor, owed.creditor))
             table.add_row(f"  {report.words(owed.kind)}, {sides}, open", figures.money(owed.open))
         return table
 
