@@ -10,7 +10,7 @@ WORKERS ?= $(shell $(BIN)/python -c 'import os; print(os.cpu_count() + 1)')
 # Tests start a hundred processes: each would compile the product again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo run test slow lint lint-docs types imports check openapi schema initial-migrations audit fix screenshots browser large faults faults-small market market-small market-mutants bench-relay mutants clean
+.PHONY: demo run test slow lint lint-docs types imports check openapi schema initial-migrations audit fix screenshots browser large faults faults-small market market-small market-mutants bench-relay bench-matching mutants clean
 
 demo: $(READY)
 	@$(BIN)/python -m config.demo
@@ -86,6 +86,9 @@ market-mutants: $(READY)
 
 bench-relay: $(READY)
 	$(BIN)/python -m benchmarks.relay
+
+bench-matching: $(READY)
+	$(BIN)/python -m benchmarks.matching --plans docs/benchmarks
 
 # Mutation tests of the kernel: hours; SAMPLE=300 takes a part of them, FILE=erp/access.py one file.
 mutants: $(READY)

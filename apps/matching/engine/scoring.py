@@ -267,7 +267,7 @@ def columns_of(pairs: Sequence[Pair], wishes: Sequence[Sequence[Wish]]) -> Colum
     """Pairs as columns. ``wishes``: one list for all pairs, or one for each."""
     count, shared = len(pairs), len(wishes) == 1
     depth = max((len(each) for each in wishes), default=0)
-    none: Value | None = Value()
+    none = Value()
     empty = Wish("", 0, "ZERO", 0)
 
     def of_wish(take: Callable[[Wish], Any], kind: Any) -> Any:
@@ -285,7 +285,7 @@ def columns_of(pairs: Sequence[Pair], wishes: Sequence[Sequence[Wish]]) -> Colum
         there = np.fromiter((value is not None for value in values), dtype=bool, count=count)
         return np.fromiter((value or 0 for value in values), dtype=np.int64, count=count), there
 
-    filled = [
+    filled: list[Any] = [
         pair.values if None not in pair.values else [each or none for each in pair.values] for pair in pairs
     ]
     if not shared:

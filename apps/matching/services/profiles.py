@@ -448,7 +448,9 @@ def work_on_copies(commodity_ids: Collection[UUID], want_ids: Collection[UUID]) 
     with connection.cursor() as cursor:
         for model, column, keys in chosen:
             table = model._meta.db_table
-            columns = ", ".join(each.column for each in model._meta.concrete_fields if not each.primary_key)
+            columns = ", ".join(
+                str(each.column) for each in model._meta.concrete_fields if not each.primary_key
+            )
             cursor.execute(
                 f"CREATE TEMPORARY TABLE {table} (LIKE public.{table} INCLUDING ALL) ON COMMIT DROP;"
                 f" INSERT INTO {table} ({columns}) SELECT {columns} FROM public.{table} WHERE {column} = ANY(%s);"  # noqa: S608
