@@ -15,6 +15,7 @@ from apps.matching.serializers import ExecuteInput, MatchApproveInput, MatchReje
 from apps.matching.services import batches, deciding
 from erp.admin import Queue, ServiceAdmin, Table, quantity
 from erp.capabilities import VIEW_TRAIL
+from erp.figures import group, trim
 from erp.services import Service
 
 _PARTS = ("quality", "price", "delivery", "quantity")
@@ -32,6 +33,18 @@ def bar(score: str | Decimal) -> str:
         f"{value:f}",
         f"{value:.2f}",
     )
+
+
+def _per_kg(name: str) -> Any:
+    """A column that shows a price per kilogram with its unit."""
+
+    def column(row: Match) -> str:
+        value = getattr(row, name)
+        return "–" if value is None else f"{trim(value)} INR/kg"
+
+    column.__name__ = name
+    column.short_description = f"{name} price" if name in ("quoted", "equalised", "landed") else name  # type: ignore[attr-defined]
+    return column
 
 
 @admin.register(Match)
@@ -66,14 +79,20 @@ class MatchAdmin(ServiceAdmin):
     ordering: ClassVar = ["-created_at", "id"]
     details: ClassVar = [
         "status", "requirement", "availability", "buyer_partner", "seller_partner", "score", "label", "risk_status",
-        "quoted", "equalised", "freight", "tax", "landed", "distance_m",
-        quantity("proposed_quantity", "unit", "proposed"), "proposed_kg",
+        *map(_per_kg, ("quoted", "equalised", "freight", "tax", "landed")), "distance",
+        quantity("proposed_quantity", "unit", "proposed"),
+        quantity("proposed_kg", "KG", "proposed weight"),
         quantity("need_quantity", "unit", "least"), quantity("allocated_quantity", "unit", "allocated"),
         "buyer_decision", "buyer_decided_by", "buyer_decided_at", quantity("buyer_quantity", "unit", "chosen"),
         "buyer_reason", "buyer_note", "seller_decision", "seller_decided_by", "seller_decided_at", "seller_reason",
         "seller_note", "reservation_id", "trade_id", "superseded_by", "expires_at", "run", "rule_set", "created_at",
         "version",
     ]  # fmt: skip
+
+    @admin.display(description="distance")
+    def distance(self, row: Match) -> str:
+        """The way of the goods in kilometres."""
+        return "–" if row.distance_m is None else f"{group(round(row.distance_m / 1000))} km"
 
     def disabled_reason(self, request: HttpRequest, service: Service, row: Match) -> str:
         """Return why an action is disabled: one person can't decide for both sides."""

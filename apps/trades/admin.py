@@ -40,9 +40,10 @@ from apps.trades.services import (
 )  # fmt: skip
 from erp import clock
 from erp.access import actor_of, person_of
-from erp.admin import Queue, ServiceAdmin, Table, quantity
+from erp.admin import Queue, ServiceAdmin, Table, amount, quantity
 from erp.admin.previews import response
-from erp.figures import group
+from erp.api.problems import problem_kinds
+from erp.figures import group, trim
 from erp.services import Service
 from erp.trail import services as trail
 from erp.uploads.models import StoredFile
@@ -179,22 +180,27 @@ class TradeAdmin(ServiceAdmin):
         ),
     ]
     list_display: ClassVar = [
-        "number", "seller", "buyer", "commodity", quantity("weight_kg", "KG", "weight"), "price", "contract_value",
-        "status", "trade_date",
+        "number", "seller", "buyer", "commodity", quantity("weight_kg", "KG", "weight"), "shown_price",
+        amount("contract_value"), "status", "trade_date",
     ]  # fmt: skip
     list_filter: ClassVar = ["status", "hold_code", "trade_date"]
-    list_select_related: ClassVar = ["seller", "buyer", "commodity"]
+    list_select_related: ClassVar = ["seller", "buyer", "commodity", "pricing_unit"]
     search_fields: ClassVar = ["number__startswith", "seller__legal_name", "buyer__legal_name"]
     search_help_text = "Trade number, seller or buyer"
     ordering: ClassVar = ["-created_at", "id"]
     details: ClassVar = [
         "number", "status", "hold_code", "seller", "buyer", "commodity", "variety",
-        quantity("weight_kg", "KG", "weight"), "count", "count_unit", "price", "pricing_unit",
-        "contract_value", "trade_date", "window_start_date",
+        quantity("weight_kg", "KG", "weight"), "count", "count_unit", "shown_price",
+        amount("contract_value"), "trade_date", "window_start_date",
         "window_end_date", "from_location", "to_location", "match", "negotiation", "availability", "requirement",
         "terms_version", "contract_hash", "approvals_required", "acknowledge_until", "cancel_reason", "cancel_note",
         "cancelled_count", "cancelled_kg", "approved_at", "settled_at", "created_by", "version",
     ]  # fmt: skip
+
+    @admin.display(description="price", ordering="price")
+    def shown_price(self, row: Trade) -> str:
+        """The price with its unit."""
+        return f"{trim(row.price)} {row.pricing_unit}"
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.evidence_view)
@@ -436,7 +442,14 @@ class RefusalAdmin(ServiceAdmin):
         """Those that still wait: a trade that was made meanwhile closes its refusal."""
         return super().get_queryset(request).filter(negotiation__trade_id=None)
 
-    list_display: ClassVar = ["negotiation", "code", "created_at"]
+    @admin.display(description="reason", ordering="code")
+    def reason(self, row: Refusal) -> str:
+        """The refusal in words."""
+        kind = problem_kinds().get(row.code)
+        return row.code if kind is None else kind.title
+
+    list_display: ClassVar = ["negotiation", "reason", "created_at"]
+    details: ClassVar = ["negotiation", "reason", "created_at"]
     list_filter: ClassVar = ["code"]
     list_select_related: ClassVar = ["negotiation"]
     ordering: ClassVar = ["-created_at", "id"]

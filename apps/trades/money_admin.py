@@ -29,7 +29,7 @@ from apps.trades.models import (
 from apps.trades.services import settlement, tax_rules
 from erp import figures
 from erp.access import actor_of
-from erp.admin import ServiceAdmin, Table
+from erp.admin import ServiceAdmin, Table, amount
 from erp.capabilities import VIEW_TRAIL
 from erp.trail import services as trail
 
@@ -43,8 +43,8 @@ class SettlementAdmin(ServiceAdmin):
     views = capabilities.VIEW
     empty = "Finance settles delivered trades on the page of the trade."
     list_display: ClassVar = [
-        "number", "trade", "revision", "settled_date", "invoice_total", "tds", "claim", "carrying", "net_due",
-        "net_debtor",
+        "number", "trade", "revision", "settled_date", amount("invoice_total"), amount("tds", "TDS"), amount("claim"),
+        amount("carrying"), amount("net_due"), "net_debtor",
     ]  # fmt: skip
     list_filter: ClassVar = ["settled_date"]
     list_select_related: ClassVar = ["trade", "net_debtor"]
@@ -52,9 +52,10 @@ class SettlementAdmin(ServiceAdmin):
     search_help_text = "Settlement or trade number"
     ordering: ClassVar = ["-settled_date", "-id"]
     details: ClassVar = [
-        "number", "trade", "revision", "settled_date", "trace", "currency", "taxable", "tax", "round_off",
-        "invoice_total", "tds", "claim", "carrying", "brokerage", "washout", "net_due", "net_debtor",
-        "open_after_notes", "on_account", "engine_version", "terms_version", "lines_hash", "reverses", "created_by",
+        "number", "trade", "revision", "settled_date", "trace", amount("taxable"), amount("tax"),
+        amount("round_off"), amount("invoice_total"), amount("tds", "TDS"), amount("claim"), amount("carrying"),
+        amount("brokerage"), amount("washout"), amount("net_due"), "net_debtor", amount("open_after_notes"),
+        amount("on_account"), "engine_version", "terms_version", "lines_hash", "reverses", "created_by",
         "created_at",
     ]  # fmt: skip
 
@@ -170,7 +171,7 @@ class LedgerEntryAdmin(ServiceAdmin):
     views = capabilities.VIEW
     empty = "Settlements and payments post them."
     list_display: ClassVar = [
-        "id", "trade", "kind", "debtor", "creditor", "amount", "currency", "document", "reverses", "created_at",
+        "id", "trade", "kind", "debtor", "creditor", amount("amount"), "document", "reverses", "created_at",
     ]  # fmt: skip
     list_filter: ClassVar = ["kind", "currency"]
     list_select_related: ClassVar = ["trade", "debtor", "creditor", "reverses"]
@@ -203,7 +204,8 @@ class PaymentAdmin(ServiceAdmin):
     empty = "Finance records them on the page of the trade."
     hidden: ClassVar = ["id", "reference"]
     list_display: ClassVar = [
-        "trade", "number", "kind", "payer", "payee", "amount", "tds", "paid_date", "method", "reverses",
+        "trade", "number", "kind", "payer", "payee", amount("amount"), amount("tds", "TDS"), "paid_date",
+        "method", "reverses",
     ]  # fmt: skip
     list_filter: ClassVar = ["kind", "method", "paid_date"]
     list_select_related: ClassVar = ["trade", "payer", "payee", "reverses"]

@@ -45,7 +45,10 @@ def _parameters(trade: Trade) -> list[QualityParameter]:
 
 def choices(trade: Trade, service: Service) -> Options:
     """Rows of the trade, by the name of the control that chooses among them."""
-    return {name: _choices(trade, name.rpartition(".")[2]) for name in CHOSEN.get(service, ())}
+    found = {name: _choices(trade, name.rpartition(".")[2]) for name in CHOSEN.get(service, ())}
+    if service is execution.deliver:
+        found["dispatch_id"] = _pairs(execution.live_dispatches(trade).filter(delivery=None), _dispatch)
+    return found
 
 
 def _choices(trade: Trade, name: str) -> list[tuple[str, str]]:
@@ -61,7 +64,7 @@ def _choices(trade: Trade, name: str) -> list[tuple[str, str]]:
             known = {method: method for row in _parameters(trade) for method in row.methods}
             return sorted(known.items())
         case "dispatch_id":
-            return _pairs(execution.live_dispatches(trade).filter(delivery=None), _dispatch)
+            return _pairs(execution.live_dispatches(trade), _dispatch)
         case "returns_dispatch_id":
             sent = execution.live_dispatches(trade).filter(direction=execution.OUTWARD)
             return _pairs(sent.exclude(delivery=None), _dispatch)

@@ -511,7 +511,7 @@ class MissingPaymentInput(PaymentTermsInput):
 class MissingContentInput(TradeContentInput):
     """What a negotiation may not have agreed. Lists of slabs and charges stay those of the offer."""
 
-    unit_definition_id = rule_book = charges = premium_cap_percent = None
+    unit_definition_id = rule_book = charges = premium_cap_percent = None  # type: ignore[assignment]
     delivery = MissingDeliveryInput(**_optional("Where and when goods are delivered."))
     payment = MissingPaymentInput(**_optional("When the goods are paid."))
 

@@ -290,8 +290,9 @@ class EvidenceViewSet(WithContent, PartsViewSet):
     ordering: ClassVar = ["created_at"]
 
     def get_queryset(self) -> Any:
-        files = evidence_of(self.whole(), actor_of(self.request))
-        return self.queryset.filter(pk__in=files)
+        actor = actor_of(self.request)  # a file that a row uses is read through that row
+        trade = self.row_of(self.wholes.visible_to(actor), self.kwargs["pk"])
+        return self.queryset.filter(pk__in=evidence_of(trade, actor))
 
     def links(self, row: Any) -> dict[str, str]:
         """The trade, and the bytes."""

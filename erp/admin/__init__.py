@@ -1,6 +1,6 @@
 """The staff portal: pages that read rows directly and write through services only."""
 
-from erp.admin.display import Table, measured, quantity
+from erp.admin.display import Table, amount, measured, quantity
 from erp.admin.looking import Verb
 from erp.admin.options import ServiceAdmin
 from erp.admin.queues import Queue
@@ -11,6 +11,7 @@ __all__ = [
     "ServiceAdmin",
     "Site",
     "Table",
+    "amount",
     "Verb",
     "environment",
     "icon",

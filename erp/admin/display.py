@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from unfold.utils import display_for_field, display_for_label
 
 from erp import clock
-from erp.figures import group, trim
+from erp.figures import group, money, trim
 
 
 def measured(value: Decimal, unit: str) -> str:
@@ -36,6 +36,19 @@ def quantity(name: str, unit: str, label: str = "") -> Callable[[Any], str]:
         for step in unit.split("."):
             held = getattr(held, step, unit)
         return _number(measured(value, str(held)))
+
+    column.__name__ = name
+    column.short_description = label or name.replace("_", " ")  # type: ignore[attr-defined]
+    column.admin_order_field = name  # type: ignore[attr-defined]
+    return column
+
+
+def amount(name: str, label: str = "") -> Callable[[Any], str]:
+    """A column that shows the amount ``name`` in the row's currency."""
+
+    def column(row: Any) -> str:
+        value = getattr(row, name)
+        return "–" if value is None else _number(money(value, row.currency))
 
     column.__name__ = name
     column.short_description = label or name.replace("_", " ")  # type: ignore[attr-defined]

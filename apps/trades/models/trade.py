@@ -494,7 +494,7 @@ class Refusal(Guarded):
         verbose_name_plural = "negotiations without trade"
 
     def __str__(self) -> str:
-        return self.code
+        return f"Negotiation without trade of {clock.local(self.created_at)}"
 
     def open_verbs(self) -> frozenset[str]:
         return frozenset({"create_refused"} if self.negotiation.trade_id is None else ())
