@@ -51,7 +51,7 @@ class Size:
 
 
 SMALL = Size(deals=20, partners=6, days=17, rounds=2, threads=4)
-TINY = Size(deals=8, partners=4, days=0, rounds=1, threads=4)  # for a mutant
+TINY = Size(deals=6, partners=4, days=0, rounds=1, threads=4)  # for a mutant
 
 
 def main() -> int:
