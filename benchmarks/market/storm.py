@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from benchmarks.market.world import NAMES, Market
@@ -27,7 +27,7 @@ class MarketStorm(threading.Thread):
 
     def run(self) -> None:
         """Strike."""
-        blows: dict[str, Callable[[], None]] = {
+        blows: Mapping[str, Callable[[], None]] = {
             f"kill -9 {name}": partial(self._market.kill, name, self._rng) for name in NAMES
         } | {words: partial(self._restart, name) for name, words in SERVERS.items()}
         weights = [4.0] * len(NAMES) + [1.0] * len(SERVERS)
