@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from benchmarks.market.world import NAMES, Market
@@ -12,7 +12,6 @@ from config.run import is_ready
 
 REST_SECONDS = (1.0, 4.0)  # between two blows
 DOWN_SECONDS = 3.0
-RECOVERY_SECONDS = 20.0  # before the same is struck again
 SERVERS = {"postgres": "PostgreSQL crashed", "pubsub": "Pub/Sub down", "redis": "Redis down"}
 
 
@@ -28,22 +27,21 @@ class MarketStorm(threading.Thread):
 
     def run(self) -> None:
         """Strike."""
-        blows: dict[str, Callable[[], None]] = {
+        blows: Mapping[str, Callable[[], None]] = {
             f"kill -9 {name}": partial(self._market.kill, name, self._rng) for name in NAMES
         } | {words: partial(self._restart, name) for name, words in SERVERS.items()}
         weights = [4.0] * len(NAMES) + [1.0] * len(SERVERS)
         first = self._rng.sample(list(blows), len(blows))
-        struck = dict.fromkeys(blows, 0.0)
         try:
             while first or not self._over.is_set():
-                self._over.wait(self._rng.uniform(*REST_SECONDS))
-                if not is_ready(self._market.port):
-                    continue  # who never works can't do anything wrong
                 name = first.pop() if first else self._rng.choices(list(blows), weights)[0]
-                if time.monotonic() > struck[name] + RECOVERY_SECONDS:
-                    blows[name]()
-                    struck[name] = time.monotonic()
-                    self.seen[name] += 1
+                struck = time.monotonic()
+                blows[name]()
+                self.seen[name] += 1
+                while not is_ready(self._market.port):
+                    time.sleep(0.2)
+                # Who never works can't do anything wrong: longer than it was down, the market works.
+                self._over.wait(self._rng.uniform(*REST_SECONDS) + 2 * (time.monotonic() - struck))
         except BaseException as error:  # noqa: BLE001 - the main thread reports it
             self.error = error
 
