@@ -355,15 +355,18 @@ def create_refused(
 ) -> Trade | Refused:
     """Make the trade of a negotiation that was refused before, once its cause is mended."""
     negotiation = refusal.negotiation
-    return create(
+    made: Trade | Refusal = create(
         actor=actor, negotiation=negotiation, reservation=_held(negotiation), organization=organization,
         trade_date=trade_date, content=content,
     )  # fmt: skip
+    return made
 
 
 def _held(negotiation: Negotiation) -> Reservation:
     """The reservation of a negotiation. Raises ReservationNotLive."""
-    row = Reservation.objects.filter(pk=negotiation.reservation_id or negotiation.pk).first()
+    row: Reservation | None = Reservation.objects.filter(
+        pk=negotiation.reservation_id or negotiation.pk
+    ).first()
     if row is None:
         raise rules.ReservationNotLive
     return row
