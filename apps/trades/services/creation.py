@@ -355,7 +355,7 @@ def create_refused(
 ) -> Trade | Refused:
     """Make the trade of a negotiation that was refused before, once its cause is mended."""
     negotiation = refusal.negotiation
-    made: Trade | Refusal = create(
+    made: Trade | Refused = create(
         actor=actor, negotiation=negotiation, reservation=_held(negotiation), organization=organization,
         trade_date=trade_date, content=content,
     )  # fmt: skip
