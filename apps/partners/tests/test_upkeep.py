@@ -1,6 +1,6 @@
 """What dates bring: reminders, expiry, renewal, suspension; and who is told."""
 
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 
 import pytest
@@ -463,7 +463,7 @@ def test_registrations_in_use_are_checked_again_once_a_month_also_after_downtime
     registration, now = firm.tax_registrations.get(), clock.now()
     with unguarded_writes():
         firm.tax_registrations.update(checked_at=now, registry_status="active")
-    first = now.replace(day=1) + timedelta(days=32)
+    first = clock.instant(clock.today().replace(day=1) + timedelta(days=32), time(6), clock.KOLKATA)
     set_clock(first.replace(day=1) - timedelta(days=2))
     assert tasks.recheck_registrations() == 0
     set_clock(first.replace(day=9))  # it didn't run on the first
@@ -497,7 +497,8 @@ def test_a_monthly_score_counts_where_it_moves_far_or_into_another_category(set_
     with unguarded_writes():
         Partner.objects.filter(pk=firm.pk).update(trust_score=90)
     assert tasks.rescore_partners() == 0
-    set_clock((clock.now().replace(day=1) + timedelta(days=33)).replace(day=3))
+    following = (clock.today().replace(day=1) + timedelta(days=33)).replace(day=3)
+    set_clock(clock.instant(following, time(6), clock.KOLKATA))
     assert tasks.rescore_partners() == 1
     assert Partner.objects.get(pk=firm.pk).trust_score == 40
 

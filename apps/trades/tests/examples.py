@@ -204,6 +204,10 @@ LISTS = {
     "/api/v1/trades/<uuid:pk>/disputes": (
         _STAFF, _add(Dispute, kind="OTHER", side="BUYER", statement="A lorry came late."),
     ),
+    "/api/v1/trades/<uuid:pk>/evidence": (
+        _STAFF, _add(Dispute, kind="OTHER", side="BUYER", statement="A lorry came late.",
+                     evidence_ids=lambda world, trade: [paper(world, trade).pk]),
+    ),
     "/api/v1/trades/<uuid:pk>/deadlines": (_STAFF, _add(Deadline, kind="BALANCE", due_date=next_day)),
     "/api/v1/trades/<uuid:pk>/settlements": (_STAFF, SETTLEMENT),
     "/api/v1/trades/settlements": (_STAFF, SETTLEMENT),
