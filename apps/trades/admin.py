@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.db.models import F, TextField, Value
+from django.db.models import BooleanField, ExpressionWrapper, F, Q, TextField, Value
 from django.db.models.functions import Cast, JSONObject
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
@@ -90,6 +90,20 @@ def _facts(trade: Trade) -> list[tuple[str, datetime, Any, dict[str, Any]]]:
     return sorted(parts[0].union(*parts[1:], all=True), key=lambda each: each[1], reverse=True)
 
 
+def _change(change: dict[str, Any]) -> tuple[str, str]:
+    """A changed term in words: its name, and old → new."""
+
+    def shown(value: Any) -> str:
+        if isinstance(value, dict):
+            return ", ".join(f"{name.replace('_', ' ')} {shown(part)}" for name, part in value.items())
+        if isinstance(value, list):
+            return "; ".join(map(shown, value)) or "none"
+        return "none" if value in (None, "") else str(value)
+
+    name = change["pointer"].strip("/").replace("/", ", ").replace("_", " ")
+    return name, f"{shown(change['old'])} → {shown(change['new'])}"
+
+
 def _words(what: str, of: dict[str, Any]) -> tuple[str, str]:
     """A fact in words: its title and its details."""
 
@@ -103,7 +117,7 @@ def _words(what: str, of: dict[str, Any]) -> tuple[str, str]:
         case "approved":
             return "Approved", of["comment"] or f"version {of['terms_version']}"
         case "amendment":
-            changes = ", ".join(f"{each['pointer']}: {each['old']} → {each['new']}" for each in of["changes"])
+            changes = ", ".join(": ".join(_change(each)) for each in of["changes"])
             return f"Amendment, {label(Amendment, 'status').lower()}", changes
         case "quality":
             decision = label(QualityResult, "decision")
@@ -135,7 +149,7 @@ def story(trade: Trade, facts: list[tuple[str, datetime, Any, dict[str, Any]]]) 
         {by for _, _, by, _ in facts if by} | {trade.created_by_id}
     )
     lines = [(at, *_words(what, of), by) for what, at, by, of in facts]
-    made = f"{trade.weight_kg.normalize():f} kg at {group(trade.price)}"
+    made = f"{_kg(trade.weight_kg)} at {trim(trade.price)} {trade.pricing_unit}"
     lines.append((trade.created_at, "Created", made, trade.created_by_id))
     return [
         (clock.local(at), title, words or "–", str(people.get(by) or "The system"))
@@ -312,6 +326,11 @@ class TradeAdmin(ServiceAdmin):
         ]
 
 
+def _waits(rows: Any, condition: Q) -> Any:
+    """Rows with ``waits``: whether they belong to a queue."""
+    return rows.annotate(waits=ExpressionWrapper(condition, output_field=BooleanField()))
+
+
 class _OfTrade(ServiceAdmin):
     views = capabilities.VIEW
     search_help_text = "Trade number"
@@ -339,8 +358,8 @@ class AmendmentAdmin(_OfTrade):
 
     def tables(self, request: HttpRequest, row: Amendment) -> list[Table]:
         """Old beside new."""
-        changes = [(each["pointer"], str(each["old"]), str(each["new"])) for each in row.changes]
-        return [Table("Changes", ["Term", "Old", "New"], changes)]
+        changes = [_change(each) for each in row.changes]
+        return [Table("Changes", ["Term", "Change"], changes)]
 
 
 @admin.register(Dispute)
@@ -382,7 +401,7 @@ class DispatchAdmin(_OfTrade):
     queues: ClassVar = [
         Queue(
             title="E-way bills that failed",
-            filters={"eway_status": "FAILED"},
+            filters={"waits": "True"},
             since="dispatched_at",
             amber=timedelta(hours=1),
             red=timedelta(hours=4),
@@ -399,6 +418,10 @@ class DispatchAdmin(_OfTrade):
         "distance_km", "from_location", "to_location", "invoice_number", "invoice_date", "challan_number",
         "consignment_value", "eway_status", "eway_number", "eway_valid_until", "voided_at", "void_reason", "created_by",
     ]  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Whether somebody has to enter the number of its e-way bill by hand."""
+        return _waits(super().get_queryset(request), Q(eway_status="FAILED", voided_at=None))
 
     def tables(self, request: HttpRequest, row: Dispatch) -> list[Table]:
         """Goods by lot."""
@@ -430,7 +453,7 @@ class RefusalAdmin(ServiceAdmin):
     queues: ClassVar = [
         Queue(
             title="Accepted negotiations without a trade",
-            filters={},
+            filters={"waits": "True"},
             since="created_at",
             amber=timedelta(hours=2),
             red=timedelta(hours=8),
@@ -439,8 +462,15 @@ class RefusalAdmin(ServiceAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Those that still wait: a trade that was made meanwhile closes its refusal."""
-        return super().get_queryset(request).filter(negotiation__trade_id=None)
+        """Whether each still waits: a trade that was made meanwhile closes its refusal."""
+        return _waits(super().get_queryset(request), Q(negotiation__trade_id=None))
+
+    @admin.display(description="trade")
+    def trade(self, row: Refusal) -> str:
+        """The trade that was made meanwhile."""
+        made = row.negotiation.trade_id
+        page: Any = self.admin_site._registry[Trade]
+        return "–" if made is None else format_html('<a href="{}">Open</a>', page._url("change", made))
 
     @admin.display(description="reason", ordering="code")
     def reason(self, row: Refusal) -> str:
@@ -449,7 +479,7 @@ class RefusalAdmin(ServiceAdmin):
         return row.code if kind is None else kind.title
 
     list_display: ClassVar = ["negotiation", "reason", "created_at"]
-    details: ClassVar = ["negotiation", "reason", "created_at"]
+    details: ClassVar = ["negotiation", "reason", "trade", "created_at"]
     list_filter: ClassVar = ["code"]
     list_select_related: ClassVar = ["negotiation"]
     ordering: ClassVar = ["-created_at", "id"]

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
-from django.db.models import Sum
+from django.db.models import Case, F, Sum, When
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -26,13 +26,14 @@ from apps.trades.models import (
     TaxRule,
     TradeDocument,
 )
-from apps.trades.services import settlement, tax_rules
+from apps.trades.services import ledger, settlement, tax_rules
 from erp import figures
 from erp.access import actor_of
 from erp.admin import ServiceAdmin, Table, amount
 from erp.capabilities import VIEW_TRAIL
 from erp.trail import services as trail
 
+MOST_TRADES: Final = 50  # on the page of an entry
 DRAFTED = ["valid_from", "valid_to", "source", "status", "version"]
 
 
@@ -181,18 +182,20 @@ class LedgerEntryAdmin(ServiceAdmin):
     ordering: ClassVar = ["-id"]
 
     def tables(self, request: HttpRequest, row: LedgerEntry) -> list[Table]:
-        """What stands between the two partners, trade by trade."""
+        """What stands between the two partners, trade by trade: the newest trades of which something is open."""
         pair = (row.debtor_id, row.creditor_id)
         entries = LedgerEntry.objects.filter(debtor__in=pair, creditor__in=pair, currency=row.currency)
-        sums: dict[str, Decimal] = {}
-        for each in (
-            entries.values("trade__number", "debtor").annotate(total=Sum("amount")).order_by("trade__number")
-        ):
-            sign = 1 if each["debtor"] == row.debtor_id else -1
-            number = each["trade__number"]
-            sums[number] = sums.get(number, Decimal(0)) + sign * each["total"]
-        lines = [(number, figures.money(amount, row.currency)) for number, amount in sums.items()]
-        lines.append(("All trades", figures.money(sum(sums.values(), Decimal(0)), row.currency)))
+        signed = Case(When(debtor=row.debtor_id, then=F("amount")), default=-F("amount"))
+        by_trade = entries.values("trade__number").annotate(total=Sum(signed)).exclude(total=0)
+        newest = by_trade.order_by("-trade__created_at")[: MOST_TRADES + 1]
+        lines = [
+            (each["trade__number"], figures.money(each["total"], row.currency))
+            for each in newest[:MOST_TRADES]
+        ]
+        if len(newest) > MOST_TRADES:
+            lines.append(("Older trades", "not shown"))
+        owed = ledger.balance(row.debtor_id, row.creditor_id, row.currency)
+        lines.append(("All trades", figures.money(owed, row.currency)))
         return [Table(f"{row.debtor} owes {row.creditor}", ["Trade", "Balance"], lines)]
 
 

@@ -19,7 +19,7 @@ from apps.commodities.services.factors import NoDefinition, factors
 from apps.commodities.tax import ConditionNeeded, NoTaxRate
 from apps.locations.models import Location, code_of
 from apps.partners.models import Partner
-from erp import clock
+from erp import clock, locks
 from erp.errors import FieldError
 from erp.reference import default_of
 
@@ -357,6 +357,11 @@ def _check_goods(offer: Availability) -> None:
 # Parts
 
 
+def take_turns_with_lots(offer: Availability) -> None:
+    """Wait for others who change live lots of the seller: two checks of one constraint would wait for each other."""
+    locks.hold(f"availability.lots:{offer.seller_partner_id}")
+
+
 def write_lots(offer: Availability, submitted: Sequence[Mapping[str, Any]]) -> bool:
     """Let the offer have these lots, known by their numbers; return whether anything changed."""
     stored = {lot.lot_no: lot for lot in offer.lots.all()}
@@ -373,6 +378,8 @@ def write_lots(offer: Availability, submitted: Sequence[Mapping[str, Any]]) -> b
         words = f"Lot {reported[0].lot_no} has a test report, so it can't be removed."
         raise rules.LotsMismatch.at("/lots", "has_report", words)
     changed = bool(gone)
+    if any(lot.is_live for lot in rows):
+        take_turns_with_lots(offer)
     for lot in gone:
         lot.delete()
     for lot in rows:

@@ -16,7 +16,7 @@ from django.db.models import Sum
 from apps.availability import capabilities, events
 from apps.availability.models import Availability, Reservation, Stage
 from apps.availability.models.base import step_price
-from apps.availability.services import rules, terms
+from apps.availability.services import content, rules, terms
 from apps.availability.services.approval import request_approval, withdraw_request
 from apps.availability.services.listing import measured
 from apps.availability.services.rules import head
@@ -25,7 +25,7 @@ from apps.commodities.tax import ConditionNeeded, NoTaxRate
 from apps.partners.models import CreditAccount, Partner
 from apps.partners.services import exposure
 from apps.partners.services.gate import are_related
-from erp import clock, locks
+from erp import clock
 from erp.access import SYSTEM, Actor
 from erp.errors import FieldError, Invalid
 from erp.masked import masked_checks
@@ -820,6 +820,6 @@ def refresh_lots(offer: Availability) -> None:
     """Keep the lots from being offered again while the offer is live or a sale of it is open (rulings A3)."""
     live = offer.is_live or offer.reservations.holding_lots().exists()
     changing = offer.lots.exclude(is_live=live)
-    if live and changing.exists():  # two sessions checking one constraint at once would wait for each other
-        locks.hold(f"availability.lots:{offer.seller_partner_id}")
+    if live and changing.exists():
+        content.take_turns_with_lots(offer)
     changing.update(is_live=live)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from apps.matching import capabilities, events
 from apps.matching.engine import VERSION
 from apps.matching.models import Match, MatchRun, RematchMark
 from apps.matching.services import allocating, marks, pairs, problems, rule_sets, runs
+from apps.matching.services.candidates import choose, scored
 from apps.matching.services.rule_reading import active_rule, active_rules
 from apps.requirement.models import Requirement
 from erp import clock, locks
@@ -115,7 +117,7 @@ def match_row(run: MatchRun, want_id: UUID, actor: Actor) -> bool:
 
 
 def lock_chunk(run: MatchRun, keys: Iterable[UUID]) -> None:
-    """Lock what the runs of a chunk may write, each by id: live matches, requirements, and the offers that pass."""
+    """Lock what the runs of a chunk may write, each by id: live matches, requirements, and the offers they keep."""
     wanted = list(keys)
     wants = Requirement.objects.filter(pk__in=wanted)
     live = Match.objects.live().filter(requirement__in=wants).locked().order_by("pk")
@@ -125,7 +127,10 @@ def lock_chunk(run: MatchRun, keys: Iterable[UUID]) -> None:
     rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=wanted)
     for key in list(wants.locked().order_by("pk").values_list("pk", flat=True)):
         found = pairs.find(pairs.Scope(wants=[key], states=run.states, staff=run.by_staff), rules)
-        offers.update(row.availability_id for row in found.rows)
+        kept = choose(
+            scored(found.rows, rules), by_offer=False, refused=partial(runs.refused_before, by_offer=False)
+        ).kept
+        offers.update(candidate.row.availability_id for candidate in kept)
     list(Availability.objects.filter(pk__in=offers).locked().order_by("pk").values_list("pk"))
 
 

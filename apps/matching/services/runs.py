@@ -198,7 +198,7 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None, limit
     candidates = scored(found.rows, rules)
     choice = choose(
         candidates, by_offer=by_offer, min_score=min_score,
-        refused=lambda candidates: _refused(candidates, by_offer=by_offer),
+        refused=lambda candidates: refused_before(candidates, by_offer=by_offer),
     )  # fmt: skip
     run.pool, run.rejected, run.dropped, run.kept = (
         found.pool,
@@ -246,7 +246,7 @@ def _assess(subject: Any) -> None:
         assess(actor=SYSTEM, **({"requirement": subject} if is_want else {"availability": subject}))
 
 
-def _refused(candidates: Sequence[Candidate], *, by_offer: bool) -> dict[tuple[UUID, UUID], str]:
+def refused_before(candidates: Sequence[Candidate], *, by_offer: bool) -> dict[tuple[UUID, UUID], str]:
     """Pairs that may not come back yet, and parcels of which a better listing is matched."""
     known = {candidate.key: candidate for candidate in candidates}
     return _cooling(known, by_offer) | (_outranked(known) if by_offer else {})

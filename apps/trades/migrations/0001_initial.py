@@ -654,7 +654,7 @@ class Migration(migrations.Migration):
                 ('side', models.CharField(choices=[('SELLER', 'Seller'), ('BUYER', 'Buyer')], help_text='The side that raises it.', max_length=6)),
                 ('claimed_amount', models.DecimalField(decimal_places=2, help_text='Amount that is claimed.', max_digits=18, null=True)),
                 ('statement', models.CharField(max_length=4000)),
-                ('evidence_ids', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list, help_text='Uploaded files.', size=20)),
+                ('evidence_ids', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list, help_text="Uploaded files: up to 20 of the claim, and the decision's.", size=21)),
                 ('status', models.CharField(choices=[('OPEN', 'Open'), ('RESOLVED', 'Resolved')], default='OPEN', max_length=8)),
                 ('outcome', models.CharField(blank=True, choices=[('UPHELD', 'Upheld'), ('PART_UPHELD', 'Partly upheld'), ('REJECTED', 'Rejected'), ('WITHDRAWN', 'Withdrawn'), ('RESETTLE', 'Settle again')], default='', max_length=11)),
                 ('award_amount', models.DecimalField(decimal_places=2, max_digits=18, null=True)),

@@ -10,12 +10,16 @@ from erp.access import Actor
 
 
 def evidence_of(trade: Trade, actor: Actor) -> dict[UUID, str]:
-    """What each file proves, by its id: to staff and the two sides. Another partner's declaration is for staff only."""
-    if actor.partner_id is not None and trade.side_of(actor) is None:
+    """What each file proves, by its id: to staff and the two sides.
+
+    Only staff see what proves a default, as its note is internal, and the declarations of other partners.
+    """
+    sees_all = actor.is_system or actor.is_superuser or actor.is_staff
+    if not sees_all and trade.side_of(actor) is None:
         return {}
-    parties = (
-        trade.parties.all() if actor.partner_id is None else trade.parties.filter(partner=actor.partner_id)
-    )
+    trades, parties = Trade.objects.filter(pk=trade.pk), trade.parties.all()
+    if not sees_all:
+        trades, parties = trades.none(), parties.filter(partner=actor.partner_id)
     kinds = (
         ("Acknowledgement on behalf", Acknowledgement, "evidence"),
         ("Proposal of an amendment", Amendment, "proposal_evidence"),
@@ -26,7 +30,7 @@ def evidence_of(trade: Trade, actor: Actor) -> dict[UUID, str]:
     parts = [
         rows.filter(**{f"{name}__isnull": False}).order_by().values_list(name, Value(kind))
         for kind, rows, name in (
-            ("Cancellation", Trade.objects.filter(pk=trade.pk), "cancel_evidence"),
+            ("Cancellation", trades, "cancel_evidence"),
             ("Declaration of an agriculturist", parties, "declaration"),
             *((kind, model.objects.filter(trade=trade), name) for kind, model, name in kinds),
         )

@@ -353,7 +353,12 @@ class Dispute(Changing):
     side = chosen(Side, help_text="The side that raises it.")
     claimed_amount = money(null=True, help_text="Amount that is claimed.")
     statement = models.CharField(max_length=4000)
-    evidence_ids = ArrayField(models.UUIDField(), default=list, size=20, help_text="Uploaded files.")
+    evidence_ids = ArrayField(
+        models.UUIDField(),
+        default=list,
+        size=21,
+        help_text="Uploaded files: up to 20 of the claim, and the decision's.",
+    )
     status = models.CharField(max_length=8, choices=Status, default=Status.OPEN)
     outcome = models.CharField(max_length=11, choices=Outcome, default="", blank=True)
     award_amount = money(null=True)

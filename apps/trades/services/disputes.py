@@ -111,7 +111,7 @@ def resolve_dispute(
     dispute.resolved_by_id, dispute.resolved_at = actor.pk, clock.now()
     evidence = rules.use_file(actor, evidence)
     if evidence is not None:
-        dispute.evidence_ids = [*dispute.evidence_ids, evidence.pk][-20:]
+        dispute.evidence_ids = [*dispute.evidence_ids, evidence.pk]
     dispute.save()
     if outcome == _Outcome.RESETTLE:
         settlement.reverse(trade, actor)
