@@ -97,6 +97,7 @@ def test_the_product_passes() -> None:
     assert {check.rule for check in report.checks} == set(RULES), "every rule looked at something"
 
 
+@pytest.mark.slow
 def test_the_report_lists_every_row_of_the_register_and_every_write() -> None:
     out = StringIO()
     call_command("compliance_audit", "--json", stdout=out)
@@ -122,6 +123,7 @@ def test_the_report_lists_every_row_of_the_register_and_every_write() -> None:
     assert (login["kind"], login["idempotent"], login["module"]) == ("exempt", False, "auth")
 
 
+@pytest.mark.slow
 def test_the_report_for_people_counts_modules_by_rules() -> None:
     out = StringIO()
     call_command("compliance_audit", stdout=out)

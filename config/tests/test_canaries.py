@@ -165,6 +165,7 @@ def reads_of(planted: Planted) -> Iterator[str]:
             yield filled
 
 
+@pytest.mark.slow
 def test_no_read_export_or_file_of_the_api_shows_a_planted_number_without_the_right(
     planted: Planted, client_for: Any, user: Any
 ) -> None:
@@ -197,6 +198,7 @@ def test_whoever_holds_the_right_reads_the_numbers_so_that_the_search_proves_som
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_no_page_history_or_export_of_the_portal_shows_a_planted_number_without_the_right(
     planted: Planted, staff_client_for: Any, user: Any
 ) -> None:

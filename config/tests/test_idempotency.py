@@ -219,6 +219,7 @@ def _requests(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_requests_over_a_hundred_connections_with_one_key_have_one_effect(
     offer, user, client_for, live_server, emitted
 ):
@@ -268,6 +269,7 @@ def test_the_look_up_sees_a_record_that_was_committed_before_the_lock_was_given(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_parallel_reserves_never_oversell(offer, user, client_for, live_server, emitted):
     live = offer(quantity=100)
     token = client_for(user("BUYER")).bearer

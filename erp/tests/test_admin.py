@@ -87,6 +87,7 @@ def test_only_service_admins_are_registered_and_djangos_own_screens_are_absent()
     assert not names & {"password_change", "password_change_done"}
 
 
+@pytest.mark.slow
 def test_no_forged_request_writes_past_a_service(rows, user, staff_client_for):
     staff = staff_client_for(user())  # a super administrator: rights are no disabled_reason
     for model, row in rows.items():
@@ -130,6 +131,7 @@ def test_djangos_ways_of_writing_are_shut(rows):
                 getattr(page, name)(None, None, None)
 
 
+@pytest.mark.slow
 def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, staff_client_for):
     staff = staff_client_for(user("AUDITOR"))
     home = staff.get("/admin/").content.decode()
@@ -152,6 +154,7 @@ def test_every_page_opens_for_an_auditor_and_offers_nothing_to_do(rows, user, st
         assert address(page, "add") not in home
 
 
+@pytest.mark.slow
 def test_every_link_to_a_service_opens(rows, user, staff_client_for):
     staff = staff_client_for(user())
     opened = set()
@@ -184,6 +187,7 @@ def reads(caught: CaptureQueriesContext) -> int:
     return sum(query["sql"].startswith(("SELECT", "(SELECT", "WITH")) for query in caught.captured_queries)
 
 
+@pytest.mark.slow
 def test_lists_cost_the_same_for_one_row_and_for_fifty(rows, user, staff_client_for, offer, commodity):
     person = user()
     staff = staff_client_for(person)
@@ -207,6 +211,7 @@ def test_lists_cost_the_same_for_one_row_and_for_fifty(rows, user, staff_client_
     assert cost("/admin/") <= min(25, home + 1)
 
 
+@pytest.mark.slow
 def test_every_page_costs_few_queries(rows, user, staff_client_for):
     person = user()
     staff = staff_client_for(person)

@@ -118,6 +118,7 @@ def test_neighbours_in_a_list_are_no_way_around(staff, user, monkeypatch):
         page.neighbours(request, page.model(pk=uuid4()))
 
 
+@pytest.mark.slow
 def test_the_links_of_every_list_open(boss, offer):
     offer()
     for model, page in admin.site._registry.items():
@@ -129,6 +130,7 @@ def test_the_links_of_every_list_open(boss, offer):
             assert boss.get(f"{address(page)}{link}").status_code == 200, (model, link)
 
 
+@pytest.mark.slow
 def test_queues_and_drill_downs_open(boss, user):
     for page in admin.site._registry.values():
         for queue in page.queues:
@@ -185,6 +187,7 @@ def test_what_any_page_cannot_use_is_400(boss, path):
     assert boss.get(path).status_code == 400
 
 
+@pytest.mark.slow
 def test_any_search_text_of_a_list_is_answered(boss):
     for page in admin.site._registry.values():
         if page.search_fields:

@@ -353,6 +353,7 @@ def test_four_concurrent_sweeps_expire_a_reservation_once(offer, user, emitted):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_two_hundred_threads_reserve_one_bale_each_and_a_hundred_get_it(offer, user, emitted):
     live, buyer = offer(), user("BUYER")
 

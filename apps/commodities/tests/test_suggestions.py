@@ -183,6 +183,7 @@ def test_templates_that_a_commodity_lacks_are_suggested_in_their_order(staff, co
     assert (left["code"], left["provider"], left["is_suggestion"]) == ("leaf", "builtin", True)
 
 
+@pytest.mark.slow
 def test_a_thousand_suggestions_are_equal_and_store_nothing(cotton):
     def rows():
         return {model: model._base_manager.count() for model in apps.get_app_config("commodity").get_models()}

@@ -458,6 +458,7 @@ def test_a_cursor_whose_event_was_lost_in_a_restore_has_expired(deal, client_for
 
 @transactional
 @pytest.mark.usefixtures("pubsub")
+@pytest.mark.slow
 def test_the_parties_of_a_deal_read_its_events_in_their_feeds(world, client_for):
     seller, buyer, third = (client_for(world.user(role)) for role in ("SELLER", "BUYER", "TRADER"))
     manager = client_for(world.user("INTERNAL_MANAGER"))

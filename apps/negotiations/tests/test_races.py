@@ -42,6 +42,7 @@ def codes(results):
     return Counter(getattr(result, "code", "done") for result in results)
 
 
+@pytest.mark.slow
 def test_many_accept_one_offer_and_one_succeeds(sides, emitted):
     """§8.1: one ACCEPTED, one reservation, one event; all others 409."""
     table = sides()

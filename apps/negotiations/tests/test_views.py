@@ -93,6 +93,7 @@ def channels(client, table, row):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_side_reads_at_each_stage_no_more_than_its_share(firms, client_for, user):
     """§8.12: field by field and stage by stage, by every channel."""
     table = firms(credit=5_000_000)

@@ -53,6 +53,7 @@ def in_threads(count, work):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_a_hundred_concurrent_callers_get_consecutive_numbers_from_one(company):
     numbers = in_threads(100, lambda n: factories.number(company).number)
     assert sorted(numbers) == list(range(1, 101))

@@ -71,6 +71,7 @@ def run(client, trade, service, **typed):
     return " ".join(words.split())
 
 
+@pytest.mark.slow
 def test_staff_run_a_trade_from_its_page(world, staff_client_for):
     """Quality, weight, dispatch, the e-way bill by hand, delivery and payment; forms offer rows of the trade only."""
     deals = Deals(world)

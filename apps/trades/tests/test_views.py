@@ -108,6 +108,7 @@ def _race(step, number):
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_of_many_at_once_one_trade_is_made_approved_and_numbered(deals):
     """§8.3 one trade of a match, §8.4 consecutive numbers, §8.5 two approve at once: APPROVED once, sold once."""
     match = deals.matched()
