@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.serializers import JSONField, SerializerMethodField
 
 from apps.availability.models import Reservation
@@ -424,11 +425,16 @@ class TradeCancelInput(Input):
     evidence_upload_id = _evidence("What proves the default.")
 
 
+@extend_schema_field({"type": ["string", "integer", "boolean", "array", "object"]})
+class TermField(JSONField):
+    """Any value that a term can have."""
+
+
 class ChangeInput(Input):
     pointer = fields.CharField(
         max_length=60, help_text="Which term changes, such as /price or /delivery/window_end."
     )
-    value = JSONField(allow_null=True, help_text="The new value; decimals as text.")
+    value = TermField(allow_null=True, help_text="The new value; decimals as text.")
 
 
 class AmendmentInput(Input):
