@@ -1,4 +1,4 @@
-"""The risk desk in the staff portal: what waits for people, alerts, overrides, hits, policies, lists and rates."""
+"""Risk in the staff portal: what waits for people, alerts, overrides, hits, policies, lists and rates."""
 
 from datetime import timedelta
 from typing import Any, ClassVar

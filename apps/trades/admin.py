@@ -65,7 +65,7 @@ def _kg(value: Any) -> str:
     return f"{group(value)} kg"
 
 
-def _told(what: str, rows: Any, *names: str, **figures: str) -> Any:
+def _recorded(what: str, rows: Any, *names: str, **figures: str) -> Any:
     """One kind of fact: what, when, by whom, and named details. Figures come as text, so none becomes a float."""
     details = {name: F(name) for name in names} | {
         name: Cast(source, TextField()) for name, source in figures.items()
@@ -76,16 +76,16 @@ def _told(what: str, rows: Any, *names: str, **figures: str) -> Any:
 def _facts(trade: Trade) -> list[tuple[str, datetime, Any, dict[str, Any]]]:
     """All that was recorded of a trade, in one query."""
     parts = [
-        _told("acknowledged", trade.acknowledgements, "role", "terms_version", "on_behalf"),
-        _told("approved", trade.approvals, "comment", "terms_version"),
-        _told("amendment", trade.amendments, "status", "side", "changes"),
-        _told("quality", trade.quality_results, "source", "lot__lot_no", "decision"),
-        _told("weighed", trade.weighments, "stage", "lot__lot_no", net_kg="net_kg"),
-        _told("dispatch", trade.dispatches, "direction", "vehicle_number", "eway_status", "voided_at"),
-        _told("delivered", trade.deliveries, "final", "condition_note"),
-        _told("payment", trade.payments, "currency", "kind", "method", amount="amount"),
-        _told("dispute", trade.disputes, "kind", "status", "outcome"),
-        _told("settled", trade.settlements, "number", "currency", total="invoice_total"),
+        _recorded("acknowledged", trade.acknowledgements, "role", "terms_version", "on_behalf"),
+        _recorded("approved", trade.approvals, "comment", "terms_version"),
+        _recorded("amendment", trade.amendments, "status", "side", "changes"),
+        _recorded("quality", trade.quality_results, "source", "lot__lot_no", "decision"),
+        _recorded("weighed", trade.weighments, "stage", "lot__lot_no", net_kg="net_kg"),
+        _recorded("dispatch", trade.dispatches, "direction", "vehicle_number", "eway_status", "voided_at"),
+        _recorded("delivered", trade.deliveries, "final", "condition_note"),
+        _recorded("payment", trade.payments, "currency", "kind", "method", amount="amount"),
+        _recorded("dispute", trade.disputes, "kind", "status", "outcome"),
+        _recorded("settled", trade.settlements, "number", "currency", total="invoice_total"),
     ]
     return sorted(parts[0].union(*parts[1:], all=True), key=lambda each: each[1], reverse=True)
 
@@ -303,7 +303,7 @@ class TradeAdmin(ServiceAdmin):
                 case "amendment", {"status": Amendment.Status.ACCEPTED}:
                     waiting.append(("Managers", "approve an amendment"))
                 case "dispatch", {"eway_status": Dispatch.Eway.FAILED, "voided_at": None}:
-                    waiting.append(("The desk", "enter the e-way bill by hand: the portal refused it"))
+                    waiting.append(("Staff", "enter the number of the e-way bill: the request for it failed"))
         deadlines = [
             (each.get_kind_display(), f"{each.due_date:%d %b %Y}", each.get_status_display())
             for each in row.deadlines.order_by("due_date", "kind")

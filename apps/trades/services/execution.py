@@ -6,6 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
+import structlog
 from django.conf import settings
 from django.db.models import Sum
 
@@ -43,6 +44,7 @@ _Status, _Eway = Trade.Status, Dispatch.Eway
 OUTWARD, RETURN = f.Movement.OUTWARD.value, f.Movement.RETURN.value
 Lines = Sequence[dict[str, Any]]
 INVOICE_DAYS: Final = 7  # an invoice is dated at most so many days after its dispatch
+log = structlog.get_logger(__name__)
 EWAY_DAYS: Final = 360  # that an e-way bill can be extended to in all (CGST Rules r. 138)
 RETRY_MINUTES: Final = (1, 5, 15, 60, 240)  # between attempts to get an e-way bill; then it has failed
 
@@ -445,6 +447,10 @@ def record_eway(dispatch: Dispatch, *, actor: Actor, number: str = "") -> Dispat
     trade = dispatch.trade
     waiting = (_Eway.PENDING, _Eway.FAILED) if number else (_Eway.PENDING,)
     if dispatch.eway_status not in waiting or dispatch.voided_at is not None:
+        if (
+            number and number != dispatch.eway_number
+        ):  # issued meanwhile: staff must cancel it with the government
+            log.error("eway_number_unused", dispatch=str(dispatch.pk), number=number)
         return dispatch
     dispatch.eway_status = _Eway.RECORDED if number else _Eway.FAILED
     until = end_of_validity(dispatch.dispatched_at, dispatch.distance_km)

@@ -118,6 +118,12 @@ def test_staff_run_a_trade_from_its_page(world, staff_client_for):
     execution.record_eway(dispatch, actor=SYSTEM)
     assert "E-way bills that failed" in desk.get("/admin/").content.decode()
     assert "Enter the e-way bill" in desk.get(f"{bill}/change/").content.decode()
+    with unguarded_writes():
+        Dispatch.objects.filter(pk=dispatch.pk).update(voided_at=clock.now())
+    cache.clear()
+    assert "E-way bills that failed" not in desk.get("/admin/").content.decode()
+    with unguarded_writes():
+        Dispatch.objects.filter(pk=dispatch.pk).update(voided_at=None)
     assert desk.fill(f"{bill}/run/enter_eway/", number="2410").status_code == 400
     assert desk.fill(f"{bill}/run/enter_eway/", number="241000000412").status_code == 302
     dispatch.refresh_from_db()
@@ -173,6 +179,13 @@ def test_the_two_sides_and_staff_open_the_evidence_of_a_trade(world, staff_clien
         assert file.name not in client.read(path).content.decode()
     other = deals.created()
     assert desk.get(f"/admin/trade/trade/{other.pk}/evidence/{file.pk}/").status_code == 404
+    memo = deals.paper(deals.director)
+    uploads.record_scan(memo, actor=SYSTEM, clean=True)
+    with unguarded_writes():  # what proves a default is for staff only, like its note
+        Trade.objects.filter(pk=trade.pk).update(cancel_evidence=memo)
+    assert desk.get(f"/admin/trade/trade/{trade.pk}/evidence/{memo.pk}/").status_code == 200
+    assert [each["id"] for each in seller.read(path).json()["results"]] == [str(file.pk)]
+    assert seller.read(f"{path}/{memo.pk}/content").status_code == 404
 
 
 def test_a_negotiation_without_trade_waits_on_the_home_page_until_staff_create_it(world, staff_client_for):
@@ -188,6 +201,7 @@ def test_a_negotiation_without_trade_waits_on_the_home_page_until_staff_create_i
     made = desk.fill(f"{page}/run/create_refused/")
     assert made.status_code == 302, made.context["errors"]
     trade = Trade.objects.get()
+    assert f"/admin/trade/trade/{trade.pk}/change/" in desk.get(made["Location"]).content.decode()
     assert (trade.negotiation_id, trade.created_by) == (refusal.negotiation_id, deals.desk)
     cache.clear()
     assert "Accepted negotiations without a trade" not in desk.get("/admin/").content.decode()

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from apps.availability.models import Availability
 from apps.partners.models import OpenExposure
@@ -138,7 +139,9 @@ def test_dispatches_stay_within_lots_and_papers(deals, trade):
     balance = Deadline.objects.get(trade=trade, kind="BALANCE")
     execution.void_dispatch(sent, actor=deals.desk, reason="Never left the yard.")
     assert fresh(balance).status == "VOID"
-    assert execution.record_eway(fresh(sent), actor=deals.desk, number="1" * 12).eway_status == "PENDING"
+    with capture_logs() as lines:
+        assert execution.record_eway(fresh(sent), actor=deals.desk, number="1" * 12).eway_status == "PENDING"
+    assert [line["number"] for line in lines if line["event"] == "eway_number_unused"] == ["1" * 12]
     again = deals.dispatched(trade, invoice_number="INV-1")
     with pytest.raises(rules.AlreadyDelivered):
         deals.delivered(trade, sent)
