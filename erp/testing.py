@@ -17,6 +17,7 @@ os.environ.setdefault("ERP_ENV", "test")
 
 # Errors that left a service or a lookup undeclared (core §5), also where something caught them afterwards.
 undeclared: list[str] = []
+SLOW_SECONDS = 600  # pytest.ini's limit is for the others
 
 
 def pytest_configure() -> None:
@@ -46,6 +47,12 @@ def pytest_configure() -> None:
             permissions_and_roles.cache_clear()  # they have new ids
 
     case._fixture_setup, case._fixture_teardown = classmethod(lambda cls: permissions_and_roles()), empty
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give tests that take a minute by themselves the time that they need on a busy machine."""
+    if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+        item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 @pytest.hookimpl(trylast=True)

@@ -22,6 +22,7 @@ from benchmarks.market.books import COMMITTED, NEWEST, MarketBooks, contradictio
 from benchmarks.market.client import Client
 from benchmarks.market.deals import Deals, Goods
 from benchmarks.market.mutants import MUTANTS
+from benchmarks.market.shifted import AHEAD_DAYS
 from benchmarks.market.spy import leaks
 from benchmarks.market.storm import MarketStorm
 from benchmarks.market.world import Market
@@ -31,7 +32,6 @@ from erp.embedded.tap import Received, Tap
 TOPIC = "cotton-erp-events"
 ARRIVAL_SECONDS = 120.0
 SHOWN = 20
-MOST_DAYS = 7  # then the screening list is too old to match by
 INSIDERS = """
 SELECT r.holder_partner_id::text, r.availability_id::text FROM availability_reservation r
 UNION SELECT n.buyer_partner_id::text, n.availability_id::text FROM negotiation_negotiation n
@@ -45,12 +45,12 @@ class Size:
 
     deals: int = 10_000
     partners: int = 40
-    days: int = 6
+    days: int = 24
     rounds: int = 4
     threads: int = 8
 
 
-SMALL = Size(deals=20, partners=6, days=6, rounds=2, threads=4)
+SMALL = Size(deals=20, partners=6, days=8, rounds=2, threads=4)
 TINY = Size(deals=6, partners=4, days=0, rounds=1, threads=4)  # for a mutant
 
 
@@ -64,7 +64,7 @@ def main() -> int:
     parser.add_argument("--deals", type=int, help=f"default {Size.deals:,}; 0: only what else is asked for")
     parser.add_argument("--partners", type=int, help=f"half of them sell; default {Size.partners}")
     parser.add_argument(
-        "--days", type=int, help=f"of business time, default {Size.days}, at most {MOST_DAYS}"
+        "--days", type=int, help=f"of business time, default {Size.days}, at most {AHEAD_DAYS}"
     )
     parser.add_argument("--calm", action="store_true", help="nothing dies")
     parser.add_argument(
@@ -75,8 +75,8 @@ def main() -> int:
     base = SMALL if arguments.small else Size()
     given = {name: getattr(arguments, name) for name in ("deals", "partners", "days")}
     size = replace(base, **{name: value for name, value in given.items() if value is not None})
-    if not (0 <= size.days <= MOST_DAYS and size.partners >= 4):
-        parser.error(f"at least 4 partners, and at most {MOST_DAYS} days")
+    if not (0 <= size.days <= AHEAD_DAYS and size.partners >= 4):
+        parser.error(f"at least 4 partners, and at most {AHEAD_DAYS} days")
     signal.signal(signal.SIGTERM, ended)
     try:
         faults = play(size, arguments)
@@ -152,6 +152,7 @@ def trade_in(market: Market, size: Size, *, calm: bool) -> list[str]:
         for number in range(size.rounds):
             if number:
                 market.pass_days(size.days // (size.rounds - 1))
+                market.renew_screening()
             deals = [
                 Deals(
                     market, books, goods, staff, sides["seller"], sides["buyer"],

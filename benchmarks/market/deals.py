@@ -225,11 +225,10 @@ class Deals:
         self.seller = self.owner_of(match)
         opened = self.do(self.buyer, "POST", "/negotiations", {"match_id": match["id"]})
         path = f"/negotiations/{opened.body['id']}"
-        asked = Decimal("53000")
-        for turn in range(self.rng.randrange(1, 5)):
+        steps = self.rng.sample(range(20), self.rng.randrange(1, 5))  # nobody offers what was just offered
+        for turn, step in enumerate(steps):
             who = self.buyer if turn % 2 == 0 else self.seller
-            body = {"price": f"{asked + 50 * self.rng.randrange(0, 20)}"}
-            made = self.do(who, "POST", f"{path}/offer", body, of=path)
+            made = self.do(who, "POST", f"{path}/offer", {"price": str(53_000 + 50 * step)}, of=path)
         if self.rng.random() < 0.15:
             who = self.rng.choice([self.buyer, self.seller])
             self.do(who, "POST", f"{path}/withdraw", {"reason": "PRICE"}, of=path)
@@ -314,6 +313,8 @@ class Deals:
         with self.books.lock:
             self.books.settled[trade] = row
         self.books.note("settled")
+        if Decimal(row["carrying"]):
+            self.books.note("charged for late payment")
 
     def preview(self, path: str) -> dict[str, Any]:
         """What a settlement would come to today."""

@@ -138,6 +138,7 @@ def main() -> None:
                 "partners": partners,
                 "staff": staff,
                 "house": house,
+                "list": str(business.DEMO_LIST),
                 "staff_password": seed_demo.PASSWORD,
                 "password": PASSWORD,
             }

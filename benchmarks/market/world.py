@@ -81,6 +81,14 @@ class Market:
         fresh.write_text(str(self.days))
         fresh.rename(file)
 
+    def renew_screening(self) -> None:
+        """Load today's list of barred parties: by one that is a week old nothing is matched."""
+        argv = ["manage.py", "load_screening_list", "DEMO", self._made["list"], "--source", "Market"]
+        for last in (False, False, False, True):  # a database that crashes meanwhile
+            with suppress(*([] if last else [CommandFailed])):
+                self._run("benchmarks.market.shifted", str(self.place.folder), *argv)
+                return
+
     def start(self, names: Sequence[str] = ()) -> None:
         """Start the product's processes, or some of them."""
         python = [sys.executable, "-m", "benchmarks.market.shifted", str(self.place.folder)]
@@ -133,15 +141,19 @@ class Market:
         return made["partners"], staff, clients
 
     def _people(self, partners: int) -> dict[str, Any]:
+        output = self._run("benchmarks.market.people", str(partners))
+        made: dict[str, Any] = json.loads(output.splitlines()[-1])
+        self.place.env["TRADE_ORGANIZATION"] = made["house"]
+        return made
+
+    def _run(self, module: str, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.market.people", str(partners)], cwd=PROJECT, env=self.place.env,
+            [sys.executable, "-m", module, *arguments], cwd=PROJECT, env=self.place.env,
             capture_output=True, text=True, timeout=PEOPLE_SECONDS, check=False,
         )  # fmt: skip
         if done.returncode:
             raise CommandFailed(done.stderr[-3000:])
-        made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        self.place.env["TRADE_ORGANIZATION"] = made["house"]
-        return made
+        return done.stdout
 
     def _client(self, email: str, password: str, seed: str) -> Client:
         return Client(
