@@ -70,6 +70,7 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     staff, finance = caller("master data", "masterdata"), caller("finance")
     manager, second = caller("manager"), caller("2nd manager", "approver")
     seller, buyer, mill = caller("seller"), caller("buyer"), caller("mill")
+    ginner, director, carrier = caller("ginner"), caller("director"), caller("transport")
 
     (commodity,) = staff.read("/commodities?code=COTTON")["results"]
     tags[commodity["id"]] = "{cotton}"
@@ -90,7 +91,9 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     require_figure("600 bales at 50,000 a candy", price["amount"]["value"], "14341150.67")
 
     deal = Deal(
-        {"T1": staff, "F1": finance, "M1": manager, "M2": second, "SO": seller, "KO": buyer}, tags, run
+        {"T1": staff, "F1": finance, "M1": manager, "M2": second, "SO": seller, "KO": buyer, "TR": carrier},
+        tags,
+        run,
     )
     deal.give_credit(partner_of(buyer), "10000000.00")
     deal.give_credit(partner_of(mill), "2500000.00")
@@ -98,7 +101,17 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     def chosen(path: str, code: str) -> str:
         return str(seller.read(f"{path}?code={code}")["results"][0]["id"])
 
-    def offer_lot(lot: str, first: int, remark: str = "") -> str:
+    def offer_lot(
+        lot: str,
+        first: int,
+        remark: str = "",
+        *,
+        seller: Caller = seller,
+        price: str = "53500",
+        value: str = "2557505.20",
+        address: str = "Station Road, Gondal",
+        state: str = "GJ",
+    ) -> str:
         """Offer 100 bales with a laboratory's report, and submit them; return the path of the offer."""
         offer = seller.write(
             "POST",
@@ -110,19 +123,20 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
                 "total_weight_kg": "17000.000",
                 "weight_basis": "ESTIMATED",
                 "crop_year": season_of(date.today(), 10),  # noqa: DTZ011 - the demo's day
-                "place": {"address": "Station Road, Gondal", "country": "IN", "state_code": "GJ"},
-                "unit_price": "53500",
+                "place": {"address": address, "country": "IN", "state_code": state},
+                "unit_price": price,
                 **{f"{name}_id": chosen(f"/{path}", code) for name, (path, code) in TERMS.items()},
                 "quality": [{"parameter": name, "value": value} for name, value in QUALITY.items()],
-                "lots": [
-                    {"lot_no": lot, "press_mark": f"SSG {run}", "pr_from": first, "pr_to": first + 99, "bales": 100}
-                ],
+                "lots": [{
+                    "lot_no": lot, "press_mark": f"{lot[:3]} {run}", "pr_from": first, "pr_to": first + 99,
+                    "bales": 100,
+                }],
                 "available_from_date": date.today().isoformat(),  # noqa: DTZ011
                 "available_until_date": (date.today() + timedelta(days=30)).isoformat(),  # noqa: DTZ011
             },
         )  # fmt: skip
         tags[offer["id"]] = f"{{{remark}offer}}"
-        require_figure("value of the offer", offer["estimated_value"], "2557505.20")
+        require_figure("value of the offer", offer["estimated_value"], value)
         path = f"/availabilities/{offer['id']}"
         report = {
             "upload_id": seller.upload("availability.test_report", f"{lot}.pdf", f"%PDF-1.4\n% {lot} {run}\n".encode()),
@@ -184,7 +198,14 @@ def journey(base: str, password: str, seeds: dict[str, str], journal: Table) -> 
     buyer.write("POST", f"{path}/release", {"reservation_id": hold["id"]})
     buyer.write("POST", f"{path}/release", {"reservation_id": answer.json["id"]})
 
-    deal.play(want["id"], path.rpartition("/")[2])
+    cheaper = offer_lot(
+        "VCG-27", 2201, "cheaper ", seller=ginner, price="52000", value="2485799.45",
+        address="MIDC Lohara, Yavatmal", state="MH",
+    )  # fmt: skip
+    manager.write_current(cheaper, "approve", {"note": "Seen."})
+    suspended = {"reason_code": "regulatory", "reason": "The trade licence is being looked at."}
+    director.write_current(f"/partners/{partner_of(ginner)}", "suspend", suspended)
+    deal.play(want["id"], path.rpartition("/")[2], absent=cheaper.rpartition("/")[2])
 
     path = offer_lot("SSG-28", 1301, "second ")
     manager.write_current(path, "approve", {"note": "Seen."})
@@ -293,10 +314,11 @@ def run(stack: Stack) -> None:
             journal.add_column(column)
         try:
             place, deal = journey(base, people["password"], people["second_factors"], journal)
-            papers = deal.wait_for_papers()
+            papers, eway = deal.wait_for_papers(), deal.wait_for_eway()
         finally:
             console.print(journal)
         console.print(deal.statement())
+        console.print(f"E-way bill {eway}: entered by the worker, valid for 9 days.")
         console.print(
             f"Drawn as PDF: {', '.join(papers)}. The statement above was computed again from its trace."
         )

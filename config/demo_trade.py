@@ -8,7 +8,7 @@ no amount depends on these days.
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from rich.table import Table
@@ -17,7 +17,7 @@ from apps.trades import engine
 from apps.trades.engine import records, report
 from apps.trades.engine.v1.taxes import financial_year
 from config.demo_client import VERSION_TRIES, Caller, DemoFailed, MatchGone, require_figure
-from erp import figures
+from erp import clock, figures
 
 METHODS: Final = {
     "rd": "HVI", "trash": "GRAVIMETRIC", "moisture": "OVEN", "staple_length": "UHML_HVI", "micronaire": "HVI",
@@ -85,32 +85,33 @@ class Deal:
             body = {"subject_version": seen, "note": "References seen."}
             manager.write_current(f"/approvals/{request}", "approve", body)
 
-    def play(self, requirement: str, offer: str) -> None:
-        """Match, trade, goods and money, up to the settled trade with its documents."""
-        match = self._match(requirement, offer)
+    def play(self, requirement: str, offer: str, *, absent: str) -> None:
+        """Match, trade, goods and money, up to the settled trade; ``absent``: an offer that must not be found."""
+        match = self._match(requirement, offer, absent)
         self._contract(match, offer)
         self._approve()
         lot = self._goods()
         self._arrive(*lot)
         self._settle()
 
-    def _match(self, requirement: str, offer: str) -> dict[str, Any]:
+    def _match(self, requirement: str, offer: str, absent: str) -> dict[str, Any]:
         """The buyer finds the offer, and both sides approve; again where the facts of the match change meanwhile."""
         for _ in range(VERSION_TRIES):
-            match = self._find(requirement, offer)
+            match = self._find(requirement, offer, absent)
             with suppress(MatchGone):
                 return self._agree(match)
             time.sleep(1)
         raise DemoFailed("the match never rests")
 
-    def _find(self, requirement: str, offer: str) -> dict[str, Any]:
+    def _find(self, requirement: str, offer: str, absent: str) -> dict[str, Any]:
         """The match with the offer; asked again, and nothing has changed, it is the same one."""
         buyer, path = self.people["KO"], f"/matching/requirements/{requirement}/find-matches"
         seen: list[str] = []
         for _ in range(VERSION_TRIES):
-            found = [
-                each for each in buyer.write("POST", path, {})["matches"] if each["availability_id"] == offer
-            ]
+            matches = {each["availability_id"]: each for each in buyer.write("POST", path, {})["matches"]}
+            if absent in matches:
+                raise DemoFailed(f"POST {path}: the offer {absent} of a suspended seller was found")
+            found = [matches[offer]] if offer in matches else []
             if found and seen == [found[0]["id"]]:
                 break
             seen = [each["id"] for each in found]
@@ -221,11 +222,18 @@ class Deal:
         heavy = {**slip, "tare_kg": "17023.500", "slip_number": "WB-0116-8"}
         self._refused("T1", "weighments", heavy, 422, "trade.net_not_positive")
         year = financial_year(date.fromisoformat(self._day(0)))
-        sent = self._write("T1", "dispatches", {
+        load = {
             "dispatched_at": _now(), "vehicle_number": "GJ03BT4321", "distance_km": 1730,
             "invoice_number": f"SSG/{year[2:]}/0412", "invoice_date": self._day(0),
             "lines": [{"lot_id": lot["id"], "count": 100, "weight_kg": "17000.000"}],
-        })  # fmt: skip
+        }  # fmt: skip
+        carrier = self.people["TR"]
+        uninsured = {"number": "GJ03BT9999", "category": "truck", "owner_name": "Bharat Chauhan"}
+        path = f"/partners/{partner_of(carrier)}/vehicles"
+        carrier.write("POST", path, {**uninsured, "capacity_tonnes": "16.00"})
+        without = {**load, "vehicle_number": uninsured["number"]}
+        self._refused("T1", "dispatches", without, 409, "trade.vehicle_papers_expired")
+        sent = self._write("T1", "dispatches", load)
         seen = [self._ask(who, self._day(0)) for who in ("KO", "SO")]
         if [_public(each) for each in seen[:1]] != [_public(each) for each in seen[1:]]:
             raise DemoFailed("The sides must read the same settlement.")
@@ -282,6 +290,22 @@ class Deal:
             if {each["debtor_id"], each["creditor_id"]} == sides
         )
         require_figure("what buyer and seller owe each other, in paise", str(net), "0")
+
+    def wait_for_eway(self) -> str:
+        """Wait until the worker has entered the e-way bill of the dispatch; return its number."""
+        end, caller = time.monotonic() + PAPER_SECONDS, self.people["SO"]
+        while True:
+            (row,) = caller.read(f"{self.path}/dispatches")["results"]
+            if row["eway_status"] == "RECORDED" or time.monotonic() > end:
+                break
+            time.sleep(0.5)
+        require_figure("e-way bill", row["eway_status"], "RECORDED")
+        until, sent = (datetime.fromisoformat(row[name]) for name in ("eway_valid_until", "dispatched_at"))
+        last = (until.astimezone(clock.KOLKATA) - timedelta(seconds=1)).date()
+        require_figure(
+            "days of the e-way bill", str((last - sent.astimezone(clock.KOLKATA).date()).days), "9"
+        )
+        return str(row["eway_number"])
 
     def wait_for_papers(self) -> list[str]:
         """Wait until the worker has drawn the documents; return their kinds."""

@@ -40,7 +40,7 @@ STAFF = {
     "finance@demo.example": ("Farida Khan", ("INTERNAL", "INTERNAL_FINANCE")),
 }
 PLAYERS = tuple(
-    f"{name}@demo.example" for name in ("seller", "buyer", "mill", "broker", "transport")
+    f"{name}@demo.example" for name in ("seller", "buyer", "mill", "ginner", "broker", "transport")
 )  # of `make demo`
 # The company of the demo and its number series. PAN and GSTIN are fictitious.
 FIRM: dict[str, Any] = {
