@@ -13,6 +13,7 @@ from apps.matching.lookups import simulate
 from apps.matching.models import Allocation, Match, MatchRun, RematchMark, RuleSet
 from apps.matching.serializers import ExecuteInput, MatchApproveInput, MatchRejectInput
 from apps.matching.services import batches, deciding
+from apps.requirement.models import Requirement
 from erp.admin import Queue, ServiceAdmin, Table, quantity
 from erp.capabilities import VIEW_TRAIL
 from erp.figures import group, trim
@@ -20,6 +21,7 @@ from erp.services import Service
 
 _PARTS = ("quality", "price", "delivery", "quantity")
 _SAMPLE = 25  # requirements of the simulation that a page shows
+_SECONDS = 5.0  # that a page waits for it
 
 
 def bar(score: str | Decimal) -> str:
@@ -235,10 +237,12 @@ class RuleSetAdmin(ServiceAdmin):
         figures = [(name.replace("_", " ").capitalize(), _figure(value)) for name, value in row.body.items()]
         tables = [Table("Rules", ["Rule", "Value"], figures)]
         if row.status == RuleSet.Status.PROPOSED:
-            found = simulate(row, sample=_SAMPLE)
+            found = simulate(row, sample=_SAMPLE, seconds=_SECONDS)
+            wanted = [each["requirement_id"] for each in found["rows"]]
+            numbers = dict(Requirement.objects.filter(pk__in=wanted).values_list("pk", "number"))
             lines = [
                 (
-                    each["requirement_id"],
+                    numbers[each["requirement_id"]],
                     each["added"],
                     each["removed"],
                     each["moved"],

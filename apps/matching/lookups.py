@@ -1,6 +1,7 @@
 """Questions about matching: why a listing did not match, and what other rules would change. Nothing is stored."""
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, Final
@@ -24,6 +25,8 @@ from erp.services import dry_run
 
 SAMPLE, MOST_SAMPLE = 100, 200
 MOST_ROWS: Final = 50  # of a simulation that are listed one by one
+SECONDS: Final = 20.0  # of a simulation; its transaction is ended after TRANSACTION_TIMEOUT
+Scores = dict[UUID, int]  # of the offers that a requirement keeps
 
 
 def explained_run(actor: Actor, subject: Any, run_id: UUID | None) -> MatchRun | None:
@@ -94,11 +97,13 @@ def _inside(band: Mapping[str, Any], got: Mapping[str, Any] | None) -> bool:
 # Simulation
 
 
-def simulate(row: RuleSet, *, sample: int = SAMPLE) -> dict[str, Any]:
+def simulate(row: RuleSet, *, sample: int = SAMPLE, seconds: float = SECONDS) -> dict[str, Any]:
     """Score a sample of live requirements by the rules of a scope and by a proposal, in a read-only transaction.
 
-    The sample is taken by the hash of the id, so it is the same whenever it is taken.
+    The sample is taken by the hash of the id, so its order is the same whenever it is taken; what isn't scored after
+    ``seconds`` is left out.
     """
+    began = time.monotonic()
     base = rule_sets.scope_of(row.commodity_id)
     with dry_run(SYSTEM, timeout=settings.TRANSACTION_TIMEOUT):
         wants = _sample(row, sample)
@@ -107,10 +112,10 @@ def simulate(row: RuleSet, *, sample: int = SAMPLE) -> dict[str, Any]:
         connection.check_constraints()  # of what the caller wrote: the checks lock rows
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
-        sides = [_matches(wants, _rules(row, rules_of(each), goods)) for each in (base, row)]
+        current, proposed = (_rules(row, rules_of(each), goods) for each in (base, row))
+        sides = list(_both(wants, current, proposed, began, seconds))
     rows = []
-    for key in sorted(sides[0], key=str):
-        old, new = sides[0][key], sides[1].get(key, {})
+    for key, old, new in sorted(sides, key=lambda side: str(side[0])):
         both = old.keys() & new.keys()
         order = [[each for each in side if each in both] for side in (old, new)]
         changes = [abs(old[pair] - new[pair]) for pair in both]
@@ -137,7 +142,8 @@ def _sample(row: RuleSet, sample: int) -> list[Requirement]:
     if row.commodity_id is not None:
         wants = wants.filter(Q(commodity=row.commodity_id) | Q(substitute_ids__contains=[row.commodity_id]))
     keys = sorted(wants.values_list("pk", flat=True), key=lambda key: sha256(key.bytes).digest())[:sample]
-    return list(Requirement.objects.filter(pk__in=keys))
+    found = Requirement.objects.in_bulk(keys)
+    return [found[key] for key in keys]
 
 
 def _rules(row: RuleSet, own: Rules, goods: Collection[UUID]) -> dict[UUID, Rules]:
@@ -145,15 +151,42 @@ def _rules(row: RuleSet, own: Rules, goods: Collection[UUID]) -> dict[UUID, Rule
     return {key: own if _follows(row, key, each) else each for key, each in active_rules(goods).items()}
 
 
-def _matches(wants: Sequence[Requirement], rules: Mapping[UUID, Rules]) -> dict[UUID, dict[UUID, int]]:
-    """What each requirement of the sample keeps by these rules: offers in order, with their scores."""
-    rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=[want.pk for want in wants])
-    found = {}
-    for want in wants:
-        rows = pairs.find(pairs.Scope(wants=[want.pk]), rules).rows
-        kept = choose(scored(rows, rules), by_offer=False).kept
-        found[want.pk] = {candidate.key[1]: candidate.micros for candidate in kept}
-    return found
+def _both(
+    wants: Sequence[Requirement],
+    current: Mapping[UUID, Rules],
+    proposed: Mapping[UUID, Rules],
+    began: float,
+    seconds: float,
+) -> Iterator[tuple[UUID, Scores, Scores]]:
+    """What requirements of the sample keep by the rules of each side, as long as there is time.
+
+    Rules that differ in weights alone let the same pairs pass, which are found once.
+    """
+    alike = pairs.are_alike(current, proposed)
+    keys = [want.pk for want in wants]
+    rule_sets.refresh_profiles(actor=SYSTEM, rules=current, want_ids=keys)
+    before: dict[UUID, Scores] = {}
+    for key in keys:
+        if time.monotonic() - began > seconds * (1 if alike else 0.4):
+            break
+        rows = pairs.find(pairs.Scope(wants=[key]), current).rows
+        before[key] = _scores(rows, current)
+        if alike:
+            yield key, before[key], _scores(rows, proposed)
+    if alike:
+        return
+    rule_sets.refresh_profiles(actor=SYSTEM, rules=proposed, want_ids=list(before))
+    for key, old in before.items():
+        if time.monotonic() - began > seconds:
+            break
+        yield key, old, _scores(pairs.find(pairs.Scope(wants=[key]), proposed).rows, proposed)
+
+
+def _scores(rows: Sequence[pairs.Row], rules: Mapping[UUID, Rules]) -> Scores:
+    """What is kept of pairs that passed: offers in order, with their scores."""
+    return {
+        candidate.key[1]: candidate.micros for candidate in choose(scored(rows, rules), by_offer=False).kept
+    }
 
 
 def _follows(row: RuleSet, commodity_id: UUID, active: Rules) -> bool:

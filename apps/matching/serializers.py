@@ -211,7 +211,9 @@ class SimulatedWant(LookupOutput):
 class SimulationOutput(LookupOutput):
     base_version = fields.IntegerField(help_text="Version that it is compared with.")
     rule_version = fields.IntegerField()
-    wants = fields.IntegerField(help_text="Requirements in the sample.")
+    wants = fields.IntegerField(
+        help_text="Requirements that were scored by both: the sample, or as much of it as there was time for."
+    )
     added = fields.IntegerField()
     removed = fields.IntegerField()
     moved = fields.IntegerField()

@@ -22,7 +22,7 @@ PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 BENCHMARKS = {
     "benchmarks.faults": "--help",
     "benchmarks.market": "--help",
-    "benchmarks.matching": "--offers 60 --others 50,100 --scores 200 --wants 2 --edits 2",
+    "benchmarks.matching": "--offers 60 --others 50,100 --scores 200 --wants 2 --batch-offers 200 --edits 2",
     "benchmarks.mutants": "--help",
     "benchmarks.pii_corpus": "--lines 200",
     "benchmarks.relay": "--help",
@@ -128,7 +128,7 @@ def test_a_benchmark_runs(module: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=150,
+        timeout=400,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout

@@ -431,6 +431,14 @@ def _row(commodity_id: UUID, rules: Rules) -> dict[str, Any]:
     }
 
 
+def are_alike(one: Mapping[UUID, Rules], other: Mapping[UUID, Rules]) -> bool:
+    """Whether the same pairs pass by both rules, at the same prices."""
+    first, second = (
+        {key: (_row(key, each), each.pricing) for key, each in side.items()} for side in (one, other)
+    )
+    return first == second
+
+
 def find(scope: Scope, rules: Mapping[UUID, Rules]) -> Found:
     """Run the filters over the pairs of a subject; one statement, whatever the number of pairs."""
     with connection.cursor() as cursor:

@@ -136,11 +136,15 @@ def refresh_offers(rows: Any, rules: Mapping[UUID, Rules], *, day: date | None =
 
 
 def _offers(keys: Collection[UUID]) -> Any:
-    quality = QualityValue.objects.filter(governing=True).select_related("parameter", "test_report")
+    # Many offers share few of these rows: each is read once, and not once for each offer or result.
+    quality = QualityValue.objects.filter(governing=True).prefetch_related("parameter", "test_report")
     return (
         Availability.objects.filter(pk__in=keys)
-        .select_related("commodity", "pricing_unit", "seller_partner", "location")
         .prefetch_related(
+            "commodity",
+            "pricing_unit",
+            "seller_partner",
+            "location",
             Prefetch("quality", quality, to_attr="governing_values"),
             Prefetch("lots", Lot.objects.order_by("position"), to_attr="all_lots"),
         )

@@ -319,6 +319,29 @@ def test_a_simulation_equals_what_a_run_finds_and_stores_nothing(cotton, world, 
     assert client_for(cotton.buyer).read(f"{URL}/rule-sets").status_code == 403
 
 
+def test_a_simulation_that_changes_weights_alone_filters_once_and_scores_what_there_is_time_for(
+    cotton, monkeypatch
+):
+    first = cotton.match()
+    cotton.want()
+    asked, find = [], pairs.find
+
+    def noted(scope: Any, rules: Any) -> Any:
+        asked.append(scope.wants)
+        return find(scope, rules)
+
+    monkeypatch.setattr(pairs, "find", noted)
+    body = {**DEFAULT.stored(), "at_ceiling": 9_000}
+    with unguarded_writes():
+        row = RuleSet(version=1, body=body, base_version=0, reason="Price counts less.")
+        row.save()
+    found = lookups.simulate(row)
+    assert (found["wants"], len(asked)) == (2, 2)
+    assert all(each["largest_change"] > 0 for each in found["rows"])
+    assert str(first.requirement_id) in {str(each["requirement_id"]) for each in found["rows"]}
+    assert lookups.simulate(row, seconds=0)["wants"] == 0
+
+
 def test_a_simulation_can_write_nothing_and_ends_in_time(cotton, monkeypatch):
     """By rules that price offers otherwise profiles are computed anew, but not the stored ones."""
     cotton.match()
