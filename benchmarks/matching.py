@@ -279,9 +279,9 @@ def batch(wants: list[Any], goods: Any, seconds: int) -> dict[str, Any]:
     for start in range(0, len(wants), 200):
         with unit_of_work(SYSTEM):
             chunk = wants[start : start + 200]
-            batches.lock_chunk(run, [want.pk for want in chunk])
+            looks = batches.look_at_chunk(run, [want.pk for want in chunk])
             for want in chunk:
-                batches.match_row(run, want.pk, SYSTEM)
+                batches.match_row(run, want.pk, SYSTEM, looks.get(want.pk))
                 done += 1
                 if time.perf_counter() - started > seconds:
                     break

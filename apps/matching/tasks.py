@@ -1,9 +1,8 @@
 """What makes the next run necessary, and periodic work on matches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
-from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -269,17 +268,20 @@ class MatchBatch(JobKind):
 
     def rows(self, job: Job, content: bytes) -> Iterator[WorkRow]:
         """The requirements that the batch began with."""
-        self._keys = content.decode().split()
-        for number, key in enumerate(self._keys, 1):
+        for number, key in enumerate(content.decode().split(), 1):
             yield WorkRow(number, {"requirement_id": key})
 
-    def apply(self, row: WorkRow, *, job: Job, actor: Actor) -> RowResult:
-        """Match one requirement; what those of a chunk may write is locked together."""
+    def begin(self, rows: Sequence[WorkRow], *, job: Job) -> None:
+        """Look at the requirements of a chunk; what is written for them is locked together."""
         run = MatchRun.objects.get(pk=job.parameters["run_id"])
-        if row.number % 200 == 1:
-            batches.lock_chunk(run, map(UUID, islice(self._keys, row.number - 1, row.number + 199)))
-        key = UUID(row.values["requirement_id"])
-        return RowResult("matched" if batches.match_row(run, key, SYSTEM) else "skipped")
+        self._looks = batches.look_at_chunk(run, [UUID(row.values["requirement_id"]) for row in rows])
+
+    def apply(self, row: WorkRow, *, job: Job, actor: Actor) -> RowResult:
+        """Match one requirement."""
+        run, key = MatchRun.objects.get(pk=job.parameters["run_id"]), UUID(row.values["requirement_id"])
+        return RowResult(
+            "matched" if batches.match_row(run, key, SYSTEM, self._looks.get(key)) else "skipped"
+        )
 
     def finish(self, job: Job) -> None:
         """Add up, and divide contested stock."""

@@ -1,6 +1,6 @@
 """What sorts of long work there are: each module declares its own in its ``tasks.py``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -79,6 +79,9 @@ class JobKind:
     def rows(self, job: Job, content: bytes) -> Iterator[WorkRow]:
         """All rows, always in the same order; ``content`` is the job's file, empty without one."""
         raise NotImplementedError
+
+    def begin(self, rows: Sequence[WorkRow], *, job: Job) -> None:
+        """Prepare the rows of a chunk, at the start of its unit of work."""
 
     def apply(self, row: WorkRow, *, job: Job, actor: Actor) -> RowResult:
         """Do one row through services, inside the chunk's unit of work. Raises DomainError to refuse it."""

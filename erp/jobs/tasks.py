@@ -185,6 +185,7 @@ class _Turn:
     def _chunk(self, rows: list[WorkRow]) -> None:
         actor = self._actor()
         with unit_of_work(actor, causation_id=str(self._job.pk)):
+            self._kind.begin(rows, job=self._job)
             results = [self._try(row, actor) for row in rows]
             self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=results)
 
@@ -195,6 +196,7 @@ class _Turn:
         actor = self._actor()
         try:
             with unit_of_work(actor, causation_id=str(self._job.pk)):
+                self._kind.begin(rows, job=self._job)
                 results = [self._try(row, actor) for row in rows]
                 if refused := [row for row in results if not row.word]:
                     raise _ChunkRefused(refused)
@@ -213,7 +215,9 @@ class _Turn:
                 # Each turn goes a chunk further than the one before, so that the check ends however busy the rows are.
                 if (is_awaited := start > self._job.processed and locks.are_awaited()) or self._stopping():
                     break
-                checked += [self._try(row, actor) for row in rows[start : start + CHUNK]]
+                chunk = rows[start : start + CHUNK]
+                self._kind.begin(chunk, job=self._job)
+                checked += [self._try(row, actor) for row in chunk]
         while batch := checked[self._job.processed :][:CHUNK]:
             self._job = services.record(self._job, actor=SYSTEM, lease=self._lease, rows=batch)
         return is_awaited

@@ -1,12 +1,13 @@
 """Batches: every requirement of a commodity at once, as a job that goes on where it stopped."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from fractions import Fraction
-from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
+from django.db import Error as DatabaseFailure
 from django.db.models import Exists, OuterRef, Q, Sum
 
 from apps.availability.models import Availability
@@ -15,15 +16,15 @@ from apps.matching import capabilities, events
 from apps.matching.engine import VERSION
 from apps.matching.models import Match, MatchRun, RematchMark
 from apps.matching.services import allocating, marks, pairs, problems, rule_sets, runs
-from apps.matching.services.candidates import choose, scored
 from apps.matching.services.rule_reading import active_rule, active_rules
 from apps.requirement.models import Requirement
 from erp import clock, locks
 from erp.access import SYSTEM, Actor
+from erp.errors import DomainError
 from erp.jobs import services as jobs
 from erp.jobs.events import JobQueued
 from erp.jobs.models import Job
-from erp.services import emit, service
+from erp.services import attempt, emit, service
 
 KIND: Final = "matching.batch"
 FULL, STALE = "FULL", "STALE"
@@ -100,11 +101,16 @@ def out_of_date(limit: int) -> list[Commodity]:
     return found[:limit]
 
 
-def match_row(run: MatchRun, want_id: UUID, actor: Actor) -> bool:
-    """Match one requirement of a batch; False where it is no longer live."""
+def match_row(run: MatchRun, want_id: UUID, actor: Actor, look: runs.Look | None = None) -> bool:
+    """Match one requirement of a batch, as it was looked at; False where it is no longer live."""
     want = Requirement.objects.filter(pk=want_id).first()
     part = want and runs.match_subject(
-        actor=actor, kind=MatchRun.Kind.BATCH, requirement=want, batch=run, states=run.states
+        actor=actor,
+        kind=MatchRun.Kind.BATCH,
+        requirement=want,
+        batch=run,
+        states=run.states,
+        look=look,
     )
     if want is None or part is None:
         return False
@@ -116,22 +122,26 @@ def match_row(run: MatchRun, want_id: UUID, actor: Actor) -> bool:
     return True
 
 
-def lock_chunk(run: MatchRun, keys: Iterable[UUID]) -> None:
-    """Lock what the runs of a chunk may write, each by id: live matches, requirements, and the offers they keep."""
-    wanted = list(keys)
-    wants = Requirement.objects.filter(pk__in=wanted)
-    live = Match.objects.live().filter(requirement__in=wants).locked().order_by("pk")
+def look_at_chunk(run: MatchRun, keys: Collection[UUID]) -> dict[UUID, runs.Look]:
+    """Look at the requirements of a chunk, and lock what is written for them, each kind by id.
+
+    Locks: live matches, requirements, and the offers of the matches that are kept. A requirement that can't be looked
+    at is left out; its own row says why.
+    """
+    wants = Requirement.objects.filter(pk__in=keys)
+    live = Match.objects.live().filter(requirement__in=keys).locked().order_by("pk")
     offers = set(live.values_list("availability_id", flat=True))
     goods = {key for want in wants for key in (want.commodity_id, *want.substitute_ids)}
     rules = active_rules(goods)
-    rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=wanted)
-    for key in list(wants.locked().order_by("pk").values_list("pk", flat=True)):
-        found = pairs.find(pairs.Scope(wants=[key], states=run.states, staff=run.by_staff), rules)
-        kept = choose(
-            scored(found.rows, rules), by_offer=False, refused=partial(runs.refused_before, by_offer=False)
-        ).kept
-        offers.update(candidate.row.availability_id for candidate in kept)
-    list(Availability.objects.filter(pk__in=offers).locked().order_by("pk").values_list("pk"))
+    rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=keys)
+    looks = {}
+    for want in wants.order_by("pk"):
+        with suppress(DomainError, DatabaseFailure), attempt():
+            looks[want.pk] = runs.look_at(want, states=run.states, staff=run.by_staff, rules=rules)
+            offers.update(candidate.row.availability_id for candidate in looks[want.pk].kept)
+    for rows in (wants, Availability.objects.filter(pk__in=offers)):
+        list(rows.locked().order_by("pk").values_list("pk"))
+    return looks
 
 
 @service(

@@ -95,8 +95,9 @@ def match_subject(
     batch: MatchRun | None = None,
     states: Sequence[str] = (),
     cause_event_id: UUID | None = None,
+    look: "Look | None" = None,
 ) -> MatchRun | None:
-    """Match one listing for a trigger, the sweep or a batch; None where it isn't live."""
+    """Match one listing for a trigger, the sweep or a batch, which has looked already; None where it isn't live."""
     subject = requirement or availability
     if subject is None or not _is_live(subject):
         return None
@@ -105,7 +106,7 @@ def match_subject(
         cause_event_id=cause_event_id,
     )  # fmt: skip
     run.by_staff = run.by_staff or (batch is not None and batch.by_staff)
-    return _run(run, actor).run
+    return _run(run, actor, look=look).run
 
 
 @service(requires=capabilities.EXECUTE, emits=[events.RunFailed], label="Record a failed run")
@@ -169,30 +170,45 @@ def run_head(run: MatchRun, rules: Rules) -> dict[str, Any]:
 # One run
 
 
-def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None, limit: int = 0) -> RunResult:
-    """Match the subject of a run; ``limit``: how many of the best matches are read for the answer."""
+@dataclass(frozen=True)
+class Look:
+    """What the filters and the score say of a listing, beside the live matches that were locked before."""
+
+    rules: Mapping[UUID, Rules]
+    locked: set[UUID]
+    before: Mapping[tuple[UUID, UUID], Match]
+    pool: int
+    rejected: dict[str, int]
+    dropped: dict[str, int]
+    few: list[str]
+    kept: list[Candidate]
+    passing: set[tuple[UUID, UUID]]
+    demand: dict[UUID, int]  # of the requirements that an offer passes with
+    seconds: float
+
+
+def look_at(
+    subject: Any,
+    *,
+    states: Sequence[str] = (),
+    staff: bool = False,
+    min_score: Decimal | None = None,
+    rules: Mapping[UUID, Rules] | None = None,
+) -> Look:
+    """Lock the live matches of a listing, and judge its pairs; with ``rules``, profiles are up to date already."""
     began = time.monotonic()
-    subject: Any = run.requirement or run.availability
-    by_offer = run.availability_id is not None
-    locked = set(_live_of(run).locked().order_by("pk").values_list("pk", flat=True))
+    by_offer = not isinstance(subject, Requirement)
+    live = _live_of(subject, states)
+    locked = set(live.locked().order_by("pk").values_list("pk", flat=True))
     _assess(subject)
-    goods = [subject.commodity_id, *([] if by_offer else subject.substitute_ids)]
-    if by_offer:
-        wants = Requirement.objects.live().filter(
-            Q(commodity_id=subject.commodity_id) | Q(substitute_ids__contains=[subject.commodity_id])
-        )
-        rules = profiles.refresh_for(goods, offers=Availability.objects.filter(pk=subject.pk), wants=wants)
-    else:
-        rules = profiles.refresh_for(goods, wants=Requirement.objects.filter(pk=subject.pk))
-    known = _live_of(run).only(
-        "status", "inputs_digest", *_PAIR, "requirement__version", "availability__version"
-    )
+    rules = rules or _fresh_profiles(subject)
+    known = live.only("status", "inputs_digest", *_PAIR, "requirement__version", "availability__version")
     before = _by_pair(
         known.select_related(None).select_related("requirement", "availability").filter(pk__in=locked)
     )
     scope = pairs.Scope(
         wants=[] if by_offer else [subject.pk], offers=[subject.pk] if by_offer else [],
-        states=run.states, staff=run.by_staff, by_offer=by_offer,
+        states=states, staff=staff, by_offer=by_offer,
     )  # fmt: skip
     found = pairs.find(scope, rules)
     candidates = scored(found.rows, rules)
@@ -200,32 +216,58 @@ def _run(run: MatchRun, actor: Actor, *, min_score: Decimal | None = None, limit
         candidates, by_offer=by_offer, min_score=min_score,
         refused=lambda candidates: refused_before(candidates, by_offer=by_offer),
     )  # fmt: skip
-    run.pool, run.rejected, run.dropped, run.kept = (
-        found.pool,
-        found.rejected,
-        choice.dropped,
-        len(choice.kept),
-    )
     few = _are_few(candidates, choice.kept, by_offer=by_offer)
-    run.few = sorted([*found.few, *([pairs.DROPPED] if few else [])])
-    run.rule_set_id = rules[subject.commodity_id].id
+    return Look(
+        rules=rules, locked=locked, before=before, pool=found.pool, rejected=found.rejected, dropped=choice.dropped,
+        few=sorted([*found.few, *([pairs.DROPPED] if few else [])]), kept=choice.kept, passing=set(choice.passing),
+        demand={key[0]: each.row.demand for key, each in choice.passing.items()} if by_offer else {},
+        seconds=time.monotonic() - began,
+    )  # fmt: skip
+
+
+def _run(
+    run: MatchRun,
+    actor: Actor,
+    *,
+    min_score: Decimal | None = None,
+    limit: int = 0,
+    look: Look | None = None,
+) -> RunResult:
+    """Match the subject of a run; ``limit``: how many of the best matches are read for the answer."""
+    subject: Any = run.requirement or run.availability
+    look = look or look_at(subject, states=run.states, staff=run.by_staff, min_score=min_score)
+    began = time.monotonic()
+    rules = look.rules[subject.commodity_id]
+    run.pool, run.rejected, run.dropped, run.kept = look.pool, look.rejected, look.dropped, len(look.kept)
+    run.few, run.rule_set_id = look.few, rules.id
     run.save()
-    _store(run, actor, choice.kept, choice.passing, before)
-    if by_offer:
-        demand = {key[0]: candidate.row.demand for key, candidate in choice.passing.items()}
-        allocating.allocate(run, subject, rules[subject.commodity_id], demand, locked)
-    run.duration_ms = int((time.monotonic() - began) * 1000)
+    _store(run, actor, look)
+    if run.availability_id is not None:
+        allocating.allocate(run, subject, rules, look.demand, look.locked)
+    run.duration_ms = int((look.seconds + time.monotonic() - began) * 1000)
     run.save()
     emit(
         events.RunCompleted(
-            **run_head(run, rules[subject.commodity_id]),
+            **run_head(run, rules),
             pool=run.pool,
             kept=run.kept,
             found=run.found,
             superseded=run.superseded,
         )
     )
-    return RunResult(run, _best(run, choice.kept, limit))
+    return RunResult(run, _best(run, look.kept, limit))
+
+
+def _fresh_profiles(subject: Any) -> dict[UUID, Rules]:
+    """Bring the profiles of a listing and of what it may be matched with up to date; the rules of its goods."""
+    if isinstance(subject, Requirement):
+        goods = [subject.commodity_id, *subject.substitute_ids]
+        return profiles.refresh_for(goods, wants=Requirement.objects.filter(pk=subject.pk))
+    wants = Requirement.objects.live().filter(
+        Q(commodity_id=subject.commodity_id) | Q(substitute_ids__contains=[subject.commodity_id])
+    )
+    own = Availability.objects.filter(pk=subject.pk)
+    return profiles.refresh_for([subject.commodity_id], offers=own, wants=wants)
 
 
 def _are_few(candidates: Iterable[Candidate], kept: Iterable[Candidate], *, by_offer: bool) -> bool:
@@ -312,31 +354,26 @@ def _rank(micros: int, landed: int | None, since: datetime | None, key: UUID) ->
 # What is stored
 
 
-def _store(
-    run: MatchRun,
-    actor: Actor,
-    kept: Sequence[Candidate],
-    passing: Mapping[tuple[UUID, UUID], Candidate],
-    before: Mapping[tuple[UUID, UUID], Match],
-) -> None:
+def _store(run: MatchRun, actor: Actor, look: Look) -> None:
     """Compare with the live matches that the run has locked: end what no longer holds, store what is new.
 
     Locks: live matches (when the run begins), requirements, offers, each by id. A match that another run stored
     meanwhile, and a listing that changed since it was read, are left to the run that the change has asked for.
     """
-    if _changes(run, before, kept, passing):
-        locked = {key[0] for key in (*before, *(candidate.key for candidate in kept))}
+    if _changes(run, look):
+        wanted = {key[0] for key in (*look.before, *(candidate.key for candidate in look.kept))}
         versions = dict(
-            Requirement.objects.filter(pk__in=locked).locked().order_by("pk").values_list("pk", "version")
+            Requirement.objects.filter(pk__in=wanted).locked().order_by("pk").values_list("pk", "version")
         )
-        _write(run, actor, before, kept, passing, versions)
+        _write(run, actor, look, versions)
 
 
 def _best(run: MatchRun, kept: Sequence[Candidate], limit: int) -> list[Match]:
     """The best live matches of a run, with what an answer about them names."""
     if not limit:
         return []
-    keys = {tuple(pair): key for key, *pair in _live_of(run).values_list("pk", *_PAIR)}
+    live = _live_of(run.requirement or run.availability, run.states)
+    keys = {tuple(pair): key for key, *pair in live.values_list("pk", *_PAIR)}
     best = [keys[candidate.key] for candidate in kept if candidate.key in keys][:limit]
     rows = Match.objects.with_row().in_bulk(best)
     return [rows[key] for key in best]
@@ -346,24 +383,20 @@ def _by_pair(rows: Iterable[Match]) -> dict[tuple[UUID, UUID], Match]:
     return {(row.requirement_id, row.availability_id): row for row in rows}
 
 
-def _live_of(run: MatchRun) -> Any:
-    """The live matches that the run is about."""
+def _live_of(subject: Any, states: Sequence[str]) -> Any:
+    """The live matches of a listing; of a requirement those with offers in the states, if any are named."""
     rows = Match.objects.live().with_row()
-    if run.availability_id is not None:
-        return rows.filter(availability_id=run.availability_id)
-    rows = rows.filter(requirement_id=run.requirement_id)
-    return rows.filter(availability__state_code__in=run.states) if run.states else rows
+    if not isinstance(subject, Requirement):
+        return rows.filter(availability=subject)
+    rows = rows.filter(requirement=subject)
+    return rows.filter(availability__state_code__in=states) if states else rows
 
 
-def _changes(
-    run: MatchRun,
-    live: Mapping[Any, Match],
-    kept: Iterable[Candidate],
-    passing: Mapping[Any, Candidate],
-) -> bool:
+def _changes(run: MatchRun, look: Look) -> bool:
     """Whether anything is to be written."""
-    new = any(each.key not in live or live[each.key].inputs_digest != each.digest for each in kept)
-    gone = any(key not in passing for key, row in live.items() if row.status == _Status.PROPOSED)
+    live = look.before
+    new = any(each.key not in live or live[each.key].inputs_digest != each.digest for each in look.kept)
+    gone = any(key not in look.passing for key, row in live.items() if row.status == _Status.PROPOSED)
     return gone or (new and _stores(run))
 
 
@@ -373,18 +406,12 @@ def _stores(run: MatchRun) -> bool:
     return want is None or want.intent != Requirement.Intent.PRICE_DISCOVERY_ONLY
 
 
-def _write(
-    run: MatchRun,
-    actor: Actor,
-    before: Mapping[tuple[UUID, UUID], Match],
-    kept: Sequence[Candidate],
-    passing: Mapping[tuple[UUID, UUID], Candidate],
-    want_versions: Mapping[UUID, int],
-) -> None:
+def _write(run: MatchRun, actor: Actor, look: Look, want_versions: Mapping[UUID, int]) -> None:
+    before, kept = look.before, look.kept
     keys = {key[1] for key in before} | {candidate.key[1] for candidate in kept}
     touched = Availability.objects.filter(pk__in=keys).locked().order_by("pk").select_related("match_profile")
     listings = {offer.pk: offer for offer in touched}
-    live = _by_pair(_live_of(run))
+    live = _by_pair(_live_of(run.requirement or run.availability, run.states))
     protected = {row.pk for row in live.values()} - set(
         Match.objects.filter(pk__in=[row.pk for row in live.values()])
         .unprotected()
@@ -404,7 +431,9 @@ def _write(
                 continue
             if old is None or old.inputs_digest != candidate.digest:
                 _find(run, actor, candidate, offer, old)
-        elif old is not None and seen is not None and key not in passing and _is_judged(offer, old, seen):
+        elif (
+            old is not None and seen is not None and key not in look.passing and _is_judged(offer, old, seen)
+        ):
             _supersede(run, actor, old, None)
 
 

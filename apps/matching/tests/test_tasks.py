@@ -162,9 +162,11 @@ def test_a_batch_matches_every_requirement_and_divides_stock(cotton, world, emit
         for table in ("matching_match", "requirement_requirement", "availability_availability")
         if f'FOR NO KEY UPDATE OF "{table}"' in query["sql"]
     ]
-    assert locked[:3] == ["matching_match", "requirement_requirement", "availability_availability"], (
-        "of the chunk"
-    )
+    assert list(dict.fromkeys(locked)) == [
+        "matching_match", "requirement_requirement", "availability_availability",
+    ]  # fmt: skip
+    filtered = [query for query in asked.captured_queries if "market AS MATERIALIZED" in query["sql"]]
+    assert len(filtered) == 3 + 1, "each requirement once, and the contested offer"
     assert work(str(run.job_id)) == ""
     run = again(run)
     assert (run.status, run.pool, run.kept, run.found) == ("COMPLETED", 6, 6, 6)
@@ -176,6 +178,27 @@ def test_a_batch_matches_every_requirement_and_divides_stock(cotton, world, emit
     assert again(offer).available_quantity == 100
     again_run = batches.start_batch(actor=manager, commodity=cotton.goods)
     assert Job.objects.get(pk=again_run.job_id).total == 0, "all are matched by the current rules"
+
+
+def test_a_requirement_that_cannot_be_matched_leaves_the_others_of_its_batch_matched(
+    cotton, world, monkeypatch
+):
+    cotton.offer()
+    wants = [cotton.want(buyer=world.user("BUYER")) for _ in range(3)]
+    look_at = runs.look_at
+
+    def broken(subject, **more):
+        if subject == wants[1]:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1 / 0")
+        return look_at(subject, **more)
+
+    monkeypatch.setattr(runs, "look_at", broken)
+    run = batches.start_batch(actor=world.user("INTERNAL_MANAGER"), commodity=cotton.goods, mode="FULL")
+    work(str(run.job_id))
+    job = Job.objects.get(pk=run.job_id)
+    assert (job.accepted, job.refused) == (2, 1)
+    assert [want.matches.count() for want in wants] == [1, 0, 1]
 
 
 def test_new_rules_start_a_batch_of_what_was_matched_by_others(cotton):
