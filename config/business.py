@@ -18,8 +18,8 @@ from django.conf import settings
 from django.db import transaction
 from stdnum import luhn
 
-from apps.accounts import services as accounts
 from apps.accounts.models import CapabilityChange, User
+from apps.accounts.services import rights
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
 from apps.availability.models import Availability
@@ -36,8 +36,8 @@ from apps.negotiations.services import offers as bidding
 from apps.notifications import notices
 from apps.notifications import services as notifications
 from apps.notifications.models import Message
-from apps.organization import services as organizations
 from apps.organization.models import BankAccount, Calendar, GstRegistration, Organization
+from apps.organization.services import accounts, calendars, identity, registrations, series, years
 from apps.partners.models import CreditAccount, Partner
 from apps.partners.services import credit
 from apps.requirement.models import Requirement
@@ -254,13 +254,13 @@ def _branches() -> Iterator[Any]:
     finance, director = _person("finance@demo.example"), _person("director@demo.example")
     if not Organization.objects.filter(pan=SECOND["pan"]).exists():
         with _named("organization 2"):
-            second = organizations.create(actor=director, **SECOND)
+            second = identity.create(actor=director, **SECOND)
             start = clock.today().year - (clock.today().month < 4)
-            year = organizations.add_financial_year(
+            year = years.add_financial_year(
                 second, actor=director, start_date=date(start, 4, 1), end_date=date(start + 1, 3, 31)
             )
             for kind, template in (("trade", "DF-T-{FY}-{N:5}"), ("contract_note", "DF-CN-{FY}-{N:5}")):
-                organizations.add_document_series(
+                series.add_document_series(
                     second, actor=SYSTEM, financial_year=year, document_type=kind, template=template
                 )
             tax_rules.load_approval_bands(actor=SYSTEM)
@@ -268,7 +268,7 @@ def _branches() -> Iterator[Any]:
         organization = Organization.objects.get(name=name)
         if not GstRegistration.objects.filter(organization=organization, branch_code=branch).exists():
             with _named(f"branch {branch}"):
-                yield organizations.add_gst_registration(
+                yield registrations.add_gst_registration(
                     organization,
                     actor=finance if organization.pk == finance.organization_id else director,
                     gstin=_gstin(organization, state),
@@ -294,11 +294,11 @@ def _calendars() -> Iterator[Any]:
         if Calendar.objects.filter(code=code).exists():
             continue
         with _named(f"calendar {code}"):
-            calendar = organizations.create_calendar(
+            calendar = calendars.create_calendar(
                 actor=finance, code=code, name=name, weekly_off=weekly_off, closes_at=closes_at
             )
             for day, occasion in HOLIDAYS:
-                organizations.set_calendar_day(calendar, actor=finance, day=day, name=occasion)
+                calendars.set_calendar_day(calendar, actor=finance, day=day, name=occasion)
         yield calendar
 
 
@@ -563,7 +563,7 @@ def _bank_accounts() -> Iterator[Any]:
         if BankAccount.objects.filter(organization=organization, ifsc=ifsc).exists():
             continue
         with _named(f"bank account {ifsc}"):
-            account = organizations.add_bank_account(
+            account = accounts.add_bank_account(
                 organization,
                 actor=finance,
                 holder=organization.legal_name,
@@ -611,7 +611,7 @@ def _rights() -> Iterator[Any]:
     compliance, manager = _person("compliance@demo.example"), _person("manager@demo.example")
     if not CapabilityChange.objects.filter(proposed_by=compliance).exists():
         with _named("right"):
-            yield accounts.propose_capability_change(
+            yield rights.propose_capability_change(
                 actor=compliance,
                 kind="single_grant",
                 operation="add",

@@ -1,14 +1,14 @@
 """Reference data of all modules, each kind after those that it names; what is there already stays as it is."""
 
 from apps.commodities.services import reference_goods, reference_units, tax, terms
-from apps.locations import services as locations
+from apps.locations.services import reference
 from apps.trades.services import tax_rules
 from erp.access import SYSTEM
 
 
 def places() -> list[str]:
     """Load reference data of India: states, districts, ports, cotton places; return what was created."""
-    states, others = locations.load_states(actor=SYSTEM), locations.load_places(actor=SYSTEM)
+    states, others = reference.load_states(actor=SYSTEM), reference.load_places(actor=SYSTEM)
     return [f"{states + others} places"] if states + others else []
 
 

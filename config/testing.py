@@ -253,12 +253,12 @@ def signed_in_client(user: Any = None) -> Any:
 @pytest.fixture
 def organization(db: None) -> Callable[..., Any]:
     """Make an organization, a partnership in Maharashtra by default."""
-    from apps.organization import services
+    from apps.organization.services import identity
     from apps.organization.tests.factories import pan
     from erp.access import SYSTEM
 
     def make(name: str = "", **fields: Any) -> Any:
-        return services.create(
+        return identity.create(
             actor=SYSTEM,
             **{
                 "name": name or f"House {uuid4().hex[:8]}",
@@ -279,23 +279,23 @@ def organization(db: None) -> Callable[..., Any]:
 @pytest.fixture
 def state(db: None) -> Callable[[str], Any]:
     """Find the place that stands for a state of India; all of them are loaded."""
-    from apps.locations import services
     from apps.locations.models import Location
+    from apps.locations.services import reference
     from erp.access import SYSTEM
 
-    services.load_states(actor=SYSTEM)
+    reference.load_states(actor=SYSTEM)
     return lambda code: Location.objects.get(type="STATE", state=code)
 
 
 @pytest.fixture
 def place(state: Callable[[str], Any]) -> Callable[..., Any]:
     """Make a place, a mandi in Gujarat unless told otherwise."""
-    from apps.locations import services
+    from apps.locations.services import places
     from erp.access import SYSTEM
 
     def make(name: str = "", **fields: Any) -> Any:
         parent = fields.get("parent")
-        return services.create(
+        return places.create(
             actor=SYSTEM,
             **{
                 "name": name or f"Place {uuid4().hex[:8]}",

@@ -9,7 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
-from apps.accounts import capabilities, lookups, services
+from apps.accounts import capabilities, lookups
 from apps.accounts.models import AccessPolicy, CapabilityChange, CapabilityGrant, Session, User, ViewAs
 from apps.accounts.serializers import (
     DeactivateInput,
@@ -22,6 +22,7 @@ from apps.accounts.serializers import (
     StartViewAsInput,
     UnlockInput,
 )
+from apps.accounts.services import joining, rights, users, viewing
 from apps.accounts.services.references import ORGANIZATION, PARTNER
 from erp.access import actor_of, holds_everywhere, may, registry
 from erp.admin import ServiceAdmin, Table, acts
@@ -37,25 +38,25 @@ class UserAdmin(ServiceAdmin):
     """Users."""
 
     views = capabilities.VIEW
-    creates = services.invite
+    creates = joining.invite
     runs: ClassVar = [
-        services.propose_role,
-        services.propose_grant,
-        services.deactivate,
-        services.reactivate,
-        services.invite_again,
-        services.reset_second_factor,
-        services.end_sessions,
-        services.unlock,
+        rights.propose_role,
+        rights.propose_grant,
+        users.deactivate,
+        users.reactivate,
+        joining.invite_again,
+        users.reset_second_factor,
+        users.end_sessions,
+        users.unlock,
     ]
     inputs: ClassVar = {
-        services.invite: InviteInput,
-        services.propose_role: ProposeRoleInput,
-        services.propose_grant: ProposeGrantInput,
-        services.deactivate: DeactivateInput,
-        services.reactivate: ReactivateInput,
-        services.reset_second_factor: ResetFactorInput,
-        services.unlock: UnlockInput,
+        joining.invite: InviteInput,
+        rights.propose_role: ProposeRoleInput,
+        rights.propose_grant: ProposeGrantInput,
+        users.deactivate: DeactivateInput,
+        users.reactivate: ReactivateInput,
+        users.reset_second_factor: ResetFactorInput,
+        users.unlock: UnlockInput,
     }
     list_display: ClassVar = ["full_name", "email", "user_type", "roles", "status", "created_at"]
     list_filter: ClassVar = ["user_type", "status", "groups"]
@@ -102,7 +103,7 @@ class UserAdmin(ServiceAdmin):
 
     def options(self, request: HttpRequest, service: Service, row: Any) -> dict[str, list[tuple[str, str]]]:
         """Offer the organizations by name."""
-        if service is not services.invite:
+        if service is not joining.invite:
             return {}
         rows = apps.get_model(ORGANIZATION)._default_manager.all().visible_to(request.user)
         return {"organization_id": [(str(each.pk), str(each)) for each in rows.order_by("pk")[:MOST_OFFERED]]}
@@ -164,9 +165,9 @@ class ViewAsAdmin(ServiceAdmin):
     """Views as a partner: who, which partner and why. Adding one starts it."""
 
     views = (capabilities.VIEW_AS, VIEW_TRAIL)
-    creates = services.start_view_as
-    runs: ClassVar = [services.end_view_as]
-    inputs: ClassVar = {services.start_view_as: StartViewAsInput}
+    creates = viewing.start_view_as
+    runs: ClassVar = [viewing.end_view_as]
+    inputs: ClassVar = {viewing.start_view_as: StartViewAsInput}
     list_display: ClassVar = ["user", "partner_id", "created_at", "ends_at", "ended_at"]
     list_select_related: ClassVar = ["user"]
     ordering: ClassVar = ["-id"]
@@ -174,7 +175,7 @@ class ViewAsAdmin(ServiceAdmin):
 
     def options(self, request: HttpRequest, service: Service, row: Any) -> dict[str, list[tuple[str, str]]]:
         """Offer the partners with active users, by name."""
-        if service is not services.start_view_as:
+        if service is not viewing.start_view_as:
             return {}
         active = User.objects.filter(status=User.Status.ACTIVE, partner_id__isnull=False)
         partners = apps.get_model(PARTNER)._default_manager.filter(pk__in=active.values("partner_id"))
@@ -186,7 +187,7 @@ class ViewAsAdmin(ServiceAdmin):
     ) -> acts.Outcome | Refusal:
         """Continue on the home page: the partner doesn't see the page of the view itself."""
         done = super()._run(request, service, form, row, version)
-        if isinstance(done, Refusal) or service is not services.start_view_as:
+        if isinstance(done, Refusal) or service is not viewing.start_view_as:
             return done
         return acts.Outcome(done.text, reverse("admin:index"))
 
@@ -201,9 +202,9 @@ class _RightsAdmin(ServiceAdmin):
 class CapabilityChangeAdmin(_RightsAdmin):
     """Proposed changes of rights and their outcomes."""
 
-    creates = services.propose_matrix_change
-    runs: ClassVar = [services.withdraw_capability_change]
-    inputs: ClassVar = {services.propose_matrix_change: ProposeChangeInput}
+    creates = rights.propose_matrix_change
+    runs: ClassVar = [rights.withdraw_capability_change]
+    inputs: ClassVar = {rights.propose_matrix_change: ProposeChangeInput}
     list_display: ClassVar = ["__str__", "status", "proposed_by", "created_at"]
     list_filter: ClassVar = ["status", "kind", "operation"]
     list_select_related: ClassVar = ["user", "proposed_by"]

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from apps.accounts import tokens
 from apps.accounts.models import Session, User
-from apps.accounts.services import SecondFactorSetupRequired
+from apps.accounts.services.common import SecondFactorSetupRequired
 from erp import access
 from erp.errors import NotAuthenticated
 

@@ -24,9 +24,11 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import mark_safe
 from unfold.forms import AuthenticationForm
 
-from apps.accounts import capabilities, services
+from apps.accounts import capabilities
 from apps.accounts.forms import SIX_DIGITS, BothForm, CodeForm, EitherForm, ProofForm
 from apps.accounts.models import Session, User, ViewAs
+from apps.accounts.services import common, sessions, signing_in, viewing
+from apps.accounts.services import second_factor as second_factor_services
 from apps.accounts.services.references import PARTNER
 from erp import clock
 from erp.access import SYSTEM, Actor, actor_of, may_create
@@ -80,18 +82,18 @@ class SignInForm(AuthenticationForm):  # type: ignore[misc]
         self.request.account_session = session
         return cleaned
 
-    def _sign_in(self) -> services.Tokens:
+    def _sign_in(self) -> common.Tokens:
         origin = origin_of(self.request, limited="login")
-        outcome = services.log_in(
+        outcome = signing_in.log_in(
             actor=SYSTEM,
             email=self.cleaned_data["username"],
             password=self.cleaned_data["password"],
             origin=origin,
         )
-        if isinstance(outcome, services.Challenge):
+        if isinstance(outcome, common.Challenge):
             self.request.account_challenge = outcome
             raise forms.ValidationError("", code="challenge")
-        tokens: services.Tokens = result_of(outcome)
+        tokens: common.Tokens = result_of(outcome)
         return tokens
 
 
@@ -149,11 +151,11 @@ class StaffSite(Site):
         try:
             origin = origin_of(request, limited="second_factor")
             tokens = result_of(
-                services.pass_second_factor(
+                signing_in.pass_second_factor(
                     actor=SYSTEM, challenge_token=token, origin=origin, **form.proof()
                 )
             )
-        except services.ChallengeInvalid as error:
+        except common.ChallengeInvalid as error:
             messages.error(request, error.title)
             return redirect("admin:login")
         except DomainError as error:
@@ -220,27 +222,29 @@ class StaffSite(Site):
         user = self._person(request)
 
         def run() -> Any:
-            setup = services.start_mfa(user, actor=user, **proof)
+            setup = second_factor_services.start_mfa(user, actor=user, **proof)
             return (
                 setup
                 if isinstance(setup, Refusal)
                 else {"secret": setup.secret, "otpauth_uri": setup.otpauth_uri}
             )
 
-        return self._once(request, services.start_mfa.name, proof, run)
+        return self._once(request, second_factor_services.start_mfa.name, proof, run)
 
     def _confirm_factor(self, request: HttpRequest) -> Any:
         """The recovery codes. A repeated submission returns the same ones."""
         user = self._person(request)
         code = request.POST.get("code", "").strip()
         if not SIX_DIGITS.match(code):
-            raise services.CodeMismatch
+            raise common.CodeMismatch
 
         def run() -> Any:
-            done = services.confirm_mfa(user, actor=user, code=code, origin=self._origin(request))
+            done = second_factor_services.confirm_mfa(
+                user, actor=user, code=code, origin=self._origin(request)
+            )
             return done if isinstance(done, Refusal) else done.recovery_codes
 
-        return self._once(request, services.confirm_mfa.name, code, run)
+        return self._once(request, second_factor_services.confirm_mfa.name, code, run)
 
     def _once(self, request: HttpRequest, name: str, content: Any, run: Callable[[], Any]) -> Any:
         """Run once per key of the form and return the stored result, secrets included (core §4). Raises a refusal."""
@@ -268,7 +272,7 @@ class StaffSite(Site):
             try:
                 limit_passwords(request)
                 result_of(
-                    services.reauthenticate(
+                    signing_in.reauthenticate(
                         Session.objects.get(pk=request.session[SESSION]),
                         actor=actor_of(request),
                         **form.proof(),
@@ -292,7 +296,7 @@ class StaffSite(Site):
     def reauthentication_url(self, request: HttpRequest) -> str:
         return f"{reverse('admin:prove')}?{urlencode({'next': request.get_full_path()})}"
 
-    def _origin(self, request: HttpRequest) -> services.Origin:
+    def _origin(self, request: HttpRequest) -> common.Origin:
         return origin_of(request)._replace(session=self._session(request))
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -363,7 +367,7 @@ class StaffSite(Site):
         """End the view as a partner."""
         if request.method == "POST":
             for view in ViewAs.objects.live().filter(user_id=request.user.pk):
-                services.end_view_as(view, actor=self._person(request))
+                viewing.end_view_as(view, actor=self._person(request))
         return redirect("admin:index")
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -392,7 +396,7 @@ def _partner_name(pk: Any) -> str:
     return str(row or pk)
 
 
-def origin_of(request: HttpRequest, *, limited: str = "") -> services.Origin:
+def origin_of(request: HttpRequest, *, limited: str = "") -> common.Origin:
     """The origin of a request; ``limited`` counts it with the API's requests to the endpoint of that name."""
     if limited:
         throttling.check(
@@ -404,7 +408,7 @@ def origin_of(request: HttpRequest, *, limited: str = "") -> services.Origin:
                 ),
             ),
         )
-    return services.Origin(
+    return common.Origin(
         channel=Session.Channel.ADMIN,
         ip=throttling.client_address(request),
         device=request.headers.get("User-Agent", "")[:400],
@@ -448,7 +452,7 @@ def _without_storing(response: TemplateResponse) -> TemplateResponse:
 def _end(session_id: str | None, actor: Actor) -> None:
     session = Session.objects.filter(pk=session_id, user_id=actor.pk).first() if session_id else None
     if session is not None:
-        services.log_out(session, actor=actor)
+        sessions.log_out(session, actor=actor)
 
 
 def own_sessions(request: HttpRequest) -> str:

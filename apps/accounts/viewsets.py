@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.request import Request
 
-from apps.accounts import capabilities, services
+from apps.accounts import capabilities
 from apps.accounts.filters import SessionFilter
 from apps.accounts.models import Session, User
 from apps.accounts.serializers import (
@@ -35,6 +35,8 @@ from apps.accounts.serializers import (
     TokenInput,
     TokensOutput,
 )
+from apps.accounts.services import common, joining, otp, passwords, profile, sessions, signing_in
+from apps.accounts.services import second_factor as second_factor_services
 from erp.api.endpoints import Limit, endpoint
 from erp.api.throttling import PASSWORD, client_address, network_of
 from erp.api.viewsets import RowViewSet, ViewSet
@@ -54,12 +56,12 @@ def current_session(request: Request) -> Any:
     return request.auth
 
 
-def origin_of(request: Request) -> services.Origin:
+def origin_of(request: Request) -> common.Origin:
     """The origin of a request, for services that need it."""
     session = request.auth if isinstance(request.auth, Session) else None
     agent = request.headers.get("User-Agent", "")[:400]
     address = client_address(request)
-    return services.Origin(
+    return common.Origin(
         channel="api", ip=address, device=agent, session=session, network=network_of(address)
     )
 
@@ -82,7 +84,7 @@ class AuthViewSet(NoStoreViewSet):
     open_without_factor = frozenset({"logout", "mfa_setup", "mfa_confirm"})
 
     login = endpoint(
-        services.log_in,
+        signing_in.log_in,
         LoginInput,
         context=WITH_ORIGIN,
         throttle=PASSWORD,
@@ -92,7 +94,7 @@ class AuthViewSet(NoStoreViewSet):
         limit=Limit(limit=100, window=HOUR),
     )
     second_factor = endpoint(
-        services.pass_second_factor,
+        signing_in.pass_second_factor,
         SecondFactorInput,
         context=WITH_ORIGIN,
         exempt="a code counts once, and a wrong one is counted",
@@ -102,7 +104,7 @@ class AuthViewSet(NoStoreViewSet):
         limit=Limit(limit=100, window=HOUR),
     )
     otp_request = endpoint(
-        services.request_otp,
+        otp.request_otp,
         OtpRequestInput,
         exempt="repeated within a minute, the answer is the same and nothing is sent",
         path="otp/request",
@@ -111,7 +113,7 @@ class AuthViewSet(NoStoreViewSet):
         limit=Limit(limit=20, window=HOUR),
     )
     otp_verify = endpoint(
-        services.verify_otp,
+        otp.verify_otp,
         OtpVerifyInput,
         context=WITH_ORIGIN,
         exempt="a code counts once, and a wrong one is counted",
@@ -121,7 +123,7 @@ class AuthViewSet(NoStoreViewSet):
         limit=Limit(limit=100, window=HOUR),
     )
     register = endpoint(
-        services.register,
+        joining.register,
         AccountRegisterInput,
         context=WITH_ORIGIN,
         throttle=PASSWORD,
@@ -131,17 +133,17 @@ class AuthViewSet(NoStoreViewSet):
         limit=BY_ADDRESS_AND_MAIL,
     )
     refresh = endpoint(
-        services.refresh,
+        sessions.refresh,
         RefreshInput,
         public="the refresh token is the proof",
         output=TokensOutput,
         secret=True,
         limit=Limit(limit=60, window=60),
     )
-    logout = endpoint(services.log_out, target=current_session)
-    logout_all = endpoint(services.log_out_everywhere, target=current_session, output=RevokedOutput)
+    logout = endpoint(sessions.log_out, target=current_session)
+    logout_all = endpoint(sessions.log_out_everywhere, target=current_session, output=RevokedOutput)
     forgot_password = endpoint(
-        services.request_password_reset,
+        passwords.request_password_reset,
         EmailInput,
         context=WITH_ORIGIN,
         public="a user who forgot the password can't sign in; the e-mail is sent only to the verified address",
@@ -150,28 +152,28 @@ class AuthViewSet(NoStoreViewSet):
         limit=BY_ADDRESS_AND_MAIL,
     )
     reset_password = endpoint(
-        services.reset_password,
+        passwords.reset_password,
         ResetPasswordInput,
         throttle=PASSWORD,
         public="the one-time token is the proof",
         limit=TOKEN_LIMIT,
     )
     change_password = endpoint(
-        services.change_password,
+        passwords.change_password,
         ChangePasswordInput,
         context=WITH_ORIGIN,
         throttle=PASSWORD,
         target=current_user,
     )
     verify_email = endpoint(
-        services.verify_email,
+        joining.verify_email,
         TokenInput,
         public="the one-time token is the proof",
         output=StatusOutput,
         limit=TOKEN_LIMIT,
     )
     resend = endpoint(
-        services.request_email_verification,
+        joining.request_email_verification,
         EmailInput,
         context=WITH_ORIGIN,
         public="the e-mail is sent only to the address itself",
@@ -181,7 +183,7 @@ class AuthViewSet(NoStoreViewSet):
         limit=BY_ADDRESS_AND_MAIL,
     )
     accept_invitation = endpoint(
-        services.accept_invitation,
+        joining.accept_invitation,
         AcceptInvitationInput,
         throttle=PASSWORD,
         public="the one-time token is the proof",
@@ -189,14 +191,14 @@ class AuthViewSet(NoStoreViewSet):
         limit=TOKEN_LIMIT,
     )
     reauthenticate = endpoint(
-        services.reauthenticate,
+        signing_in.reauthenticate,
         ReauthenticateInput,
         target=current_session,
         output=ReauthenticatedOutput,
         throttle=PASSWORD,
     )
     mfa_setup = endpoint(
-        services.start_mfa,
+        second_factor_services.start_mfa,
         StartMfaInput,
         throttle=PASSWORD,
         path="mfa/setup",
@@ -205,7 +207,7 @@ class AuthViewSet(NoStoreViewSet):
         secret=True,
     )
     mfa_confirm = endpoint(
-        services.confirm_mfa,
+        second_factor_services.confirm_mfa,
         ConfirmMfaInput,
         context=WITH_ORIGIN,
         path="mfa/confirm",
@@ -214,7 +216,7 @@ class AuthViewSet(NoStoreViewSet):
         secret=True,
     )
     mfa_disable = endpoint(
-        services.disable_mfa,
+        second_factor_services.disable_mfa,
         DisableMfaInput,
         context=WITH_ORIGIN,
         throttle=PASSWORD,
@@ -234,7 +236,7 @@ class ProfileViewSet(NoStoreViewSet, RowViewSet):
     open_without_factor = frozenset({"retrieve"})
 
     update = endpoint(
-        services.update_profile,
+        profile.update_profile,
         ProfileInput,
         context=WITH_ORIGIN,
         throttle=PASSWORD,
@@ -259,4 +261,4 @@ class SessionViewSet(NoStoreViewSet, RowViewSet):
     reads = capabilities.VIEW
     filterset_class = SessionFilter
 
-    revoke = endpoint(services.revoke_session)
+    revoke = endpoint(sessions.revoke_session)

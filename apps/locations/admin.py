@@ -6,9 +6,10 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from apps.locations import capabilities, services
+from apps.locations import capabilities
 from apps.locations.models import Distance, Location, State
 from apps.locations.serializers import SetDistanceInput
+from apps.locations.services import distances, imports, places, tree
 from erp.admin import ServiceAdmin
 from erp.admin.site import NextStep, next_steps
 from erp.jobs.importing import ImportAdmin
@@ -31,11 +32,11 @@ class LocationAdmin(ImportAdmin):
     """The registry of places."""
 
     views = capabilities.VIEW
-    creates, updates = services.create, services.update
-    runs: ClassVar = [services.confirm, services.reparent, services.merge, services.set_distance]
-    bulk: ClassVar = [services.confirm]
-    starts: ClassVar = [services.bulk_import]
-    inputs: ClassVar = {services.set_distance: SetDistanceInput}
+    creates, updates = places.create, places.update
+    runs: ClassVar = [places.confirm, tree.reparent, tree.merge, distances.set_distance]
+    bulk: ClassVar = [places.confirm]
+    starts: ClassVar = [imports.bulk_import]
+    inputs: ClassVar = {distances.set_distance: SetDistanceInput}
     list_display: ClassVar = ["name", "type", "parent", "state", "pincode", "is_verified", "status"]
     list_filter: ClassVar = ["type", "status", "is_verified", "state"]
     list_select_related: ClassVar = ["parent", "state"]
@@ -70,7 +71,7 @@ class LocationAdmin(ImportAdmin):
 
     def fixed_values(self, request: HttpRequest, service: Service) -> dict[str, Any]:
         """What a look-up fills in belongs to the API."""
-        if service is services.create:
+        if service is places.create:
             return dict.fromkeys(("details_token", "provider", "provider_id"))
         return super().fixed_values(request, service)
 

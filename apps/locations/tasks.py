@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from apps.locations import services
 from apps.locations.models import Location
 from apps.locations.serializers import ImportRow
+from apps.locations.services import imports, places, rules
 from erp.access import SYSTEM, Actor
 from erp.api.serializers import invalid
 from erp.errors import FieldError
@@ -18,10 +18,10 @@ from erp.services import attempt
 class ImportPlaces(TableKind):
     """A place a row, which may lie in that of an earlier row."""
 
-    name, title = services.IMPORT, "Import places"
+    name, title = imports.IMPORT, "Import places"
     row = ImportRow
-    accepted_by = services.bulk_import
-    wrong_header, too_many_rows = services.FileHeader, services.TooManyRows
+    accepted_by = imports.bulk_import
+    wrong_header, too_many_rows = imports.FileHeader, imports.TooManyRows
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,13 +63,13 @@ class ImportPlaces(TableKind):
 
     def finish(self, job: Job) -> None:
         if job.mode != Job.Mode.CHECK:
-            services.report_import(actor=SYSTEM, job=job)
+            imports.report_import(actor=SYSTEM, job=job)
 
 
 def _added(values: dict[str, Any], actor: Actor) -> RowResult:
     try:
         with attempt():  # what a duplicate has claimed is given back
-            place = services.create(actor=actor, source="import", **values)
-    except services.Duplicate as twin:
+            place = places.create(actor=actor, source="import", **values)
+    except rules.Duplicate as twin:
         return RowResult("existing", UUID(twin.members["location_id"]))
     return RowResult("existing" if place.existed else "created", place.pk)

@@ -7,7 +7,7 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from apps.locations import capabilities, lookups, services
+from apps.locations import capabilities, lookups
 from apps.locations.filters import PlaceFilters, distance_query
 from apps.locations.models import Distance, Location, Merged, PinPrefix, State
 from apps.locations.serializers import (
@@ -27,6 +27,7 @@ from apps.locations.serializers import (
     SearchOutput,
     StateOutput,
 )
+from apps.locations.services import imports, places, tree
 from erp.access import actor_of
 from erp.api.endpoints import endpoint, lookup
 from erp.api.viewsets import RowViewSet, ViewSet, read
@@ -89,30 +90,30 @@ class LocationViewSet(RowViewSet, PlaceRows):
         output=ReverseGeocodeOutput,
     )
     bulk_import = endpoint(
-        services.bulk_import,
+        imports.bulk_import,
         BulkImportInput,
         output=JobOutput,
         status=202,
         throttle="heavy",
     )
     create = endpoint(
-        services.create,
+        places.create,
         LocationCreateInput,
         otherwise={200: lambda place: place.existed},
     )
     update = endpoint(
-        services.update,
+        places.update,
         LocationUpdateInput,
         if_match="required",
     )
     parent = endpoint(
-        services.reparent,
+        tree.reparent,
         ReparentInput,
         if_match="required",
         method="put",
     )
     merge = endpoint(
-        services.merge,
+        tree.merge,
         MergeInput,
         if_match="optional",
     )

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 
-from apps.organization import capabilities, services
+from apps.organization import capabilities
 from apps.organization.models import (
     AllocatedNumber,
     BankAccount,
@@ -28,6 +28,8 @@ from apps.organization.serializers import (
     CreateCalendarInput,
     UpdateCalendarInput,
 )
+from apps.organization.services import accounts, calendars, identity, registrations, series
+from apps.organization.services import years as years_services
 from erp import clock
 from erp.access import actor_of
 from erp.admin import Queue, ServiceAdmin, acts
@@ -59,12 +61,12 @@ class OrganizationAdmin(ServiceAdmin):
     """The company's organizations."""
 
     views = capabilities.VIEW
-    creates, updates = services.create, services.update
+    creates, updates = identity.create, identity.update
     runs: ClassVar = [
-        services.add_gst_registration,
-        services.add_bank_account,
-        services.add_financial_year,
-        services.add_document_series,
+        registrations.add_gst_registration,
+        accounts.add_bank_account,
+        years_services.add_financial_year,
+        series.add_document_series,
     ]
     queues: ClassVar = [
         Queue(
@@ -101,7 +103,7 @@ class OrganizationAdmin(ServiceAdmin):
         self, request: HttpRequest, service: Service, row: Organization | None
     ) -> dict[str, list[tuple[str, str]]]:
         """Offer only years and registrations of this organization."""
-        if service is not services.add_document_series or row is None:
+        if service is not series.add_document_series or row is None:
             return {}
         years = row.financial_years.exclude(status=FinancialYear.Status.LOCKED).order_by("-start_date")
         active = row.gst_registrations.filter(status=GstRegistration.Status.ACTIVE).order_by("branch_code")
@@ -124,7 +126,7 @@ class PartAdmin(ServiceAdmin):
 class GstRegistrationAdmin(PartAdmin):
     """GST registrations."""
 
-    updates = services.update_gst_registration
+    updates = registrations.update_gst_registration
     list_display: ClassVar = ["branch_code", "organization", "gstin", "state_code", "is_primary", "status"]
     list_filter: ClassVar = ["status", "kind", "is_primary"]
     search_fields: ClassVar = ["branch_code", "gstin", "trade_name"]
@@ -138,8 +140,8 @@ class GstRegistrationAdmin(PartAdmin):
 class BankAccountAdmin(PartAdmin):
     """Bank accounts. Showing the full number on demand is recorded each time."""
 
-    updates = services.update_bank_account
-    runs: ClassVar = [services.show_number]
+    updates = accounts.update_bank_account
+    runs: ClassVar = [accounts.show_number]
     list_display: ClassVar = ["bank_name", "organization", "last4", "currency", "is_default", "status"]
     list_filter: ClassVar = ["status", "currency", "is_default"]
     search_fields: ClassVar = ["bank_name", "holder", "last4"]
@@ -151,27 +153,27 @@ class BankAccountAdmin(PartAdmin):
 
     def run_view(self, request: HttpRequest, object_id: str, verb: str) -> HttpResponse:
         """Render the full number once: it is stored nowhere, so no redirect or message carries it."""
-        if verb != services.show_number.__name__ or request.method != "POST" or PREVIEW in request.POST:
+        if verb != accounts.show_number.__name__ or request.method != "POST" or PREVIEW in request.POST:
             return super().run_view(request, object_id, verb)
         account = self._row(request, object_id)
-        if not self._may(request, services.show_number, account):
+        if not self._may(request, accounts.show_number, account):
             raise PermissionDenied
         back, shown = self._url("change", account.pk), []
 
         def show() -> acts.Outcome:
-            shown.append(services.show_number(account, actor=actor_of(request)))
+            shown.append(accounts.show_number(account, actor=actor_of(request)))
             return acts.Outcome("The number was shown.", back)
 
         try:
             acts.carry_out(
                 request,
-                route=self._route(services.show_number),
+                route=self._route(accounts.show_number),
                 parameters=(("pk", str(account.pk)),),
                 run=show,
             )
         except DomainError as error:
-            form = self._form(request, services.show_number, account, data=True)
-            return self._confirm_page(request, services.show_number, [account], form, error)
+            form = self._form(request, accounts.show_number, account, data=True)
+            return self._confirm_page(request, accounts.show_number, [account], form, error)
         if not shown:  # a second click: the answer isn't stored
             return HttpResponseRedirect(back)
         context = {
@@ -191,7 +193,7 @@ class BankAccountAdmin(PartAdmin):
 class FinancialYearAdmin(PartAdmin):
     """Financial years. Reopening a locked one needs an approval."""
 
-    updates = services.update_financial_year
+    updates = years_services.update_financial_year
     list_display: ClassVar = ["code", "organization", "start_date", "end_date", "status"]
     list_filter: ClassVar = ["status"]
     search_fields: ClassVar = ["code", "organization__name"]
@@ -205,7 +207,7 @@ class FinancialYearAdmin(PartAdmin):
 class DocumentSeriesAdmin(PartAdmin):
     """Document series."""
 
-    updates = services.update_document_series
+    updates = series.update_document_series
     list_display: ClassVar = [
         "document_type", "organization", "financial_year", "gst_registration", "template", "next_document",
         "status",
@@ -245,12 +247,12 @@ class CalendarAdmin(ServiceAdmin):
     """Business days of banks, exchanges and states."""
 
     views = capabilities.VIEW
-    creates, updates = services.create_calendar, services.update_calendar
-    runs: ClassVar = [services.set_calendar_day]
+    creates, updates = calendars.create_calendar, calendars.update_calendar
+    runs: ClassVar = [calendars.set_calendar_day]
     inputs: ClassVar = {
-        services.create_calendar: CreateCalendarInput,
-        services.update_calendar: UpdateCalendarInput,
-        services.set_calendar_day: CalendarDayInput,
+        calendars.create_calendar: CreateCalendarInput,
+        calendars.update_calendar: UpdateCalendarInput,
+        calendars.set_calendar_day: CalendarDayInput,
     }
     list_display: ClassVar = ["code", "name", "closes_at", "updated_at"]
     search_fields: ClassVar = ["code", "name"]

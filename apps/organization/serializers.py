@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from apps.organization import services
 from apps.organization.models import (
     AllocatedNumber,
     BankAccount,
@@ -17,6 +16,7 @@ from apps.organization.models import (
     GstRegistration,
     Organization,
 )
+from apps.organization.services import accounts, identity
 from erp.api import fields
 from erp.api.serializers import Input, Output
 from erp.api.validators import CURRENCY, matches, refuse_web_address
@@ -85,7 +85,7 @@ class OrganizationCreateInput(AddressFields):
 
     class Meta:
         model = Organization
-        fields = services.FIELDS
+        fields = identity.FIELDS
         options: ClassVar = {"invoice_footer": {"multiline": True}}
 
 
@@ -145,7 +145,7 @@ class AddBankAccountInput(Input):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Check the number, whose format depends on the currency. No error contains the number."""
         pattern = BANK_ACCOUNT.pattern if attrs.get("currency", "INR") == "INR" else FOREIGN_ACCOUNT
-        if not pattern.fullmatch(services.canonical_number(attrs["number"])):
+        if not pattern.fullmatch(accounts.canonical_number(attrs["number"])):
             words = "Use 9 to 18 digits for rupees, else 6 to 34 letters and digits."
             raise ValidationError({"number": ErrorDetail(words, code="bank_account.format")})
         return attrs
@@ -254,7 +254,7 @@ class CalendarDayInput(Input):
 class OrganizationOutput(Output):
     class Meta:
         model = Organization
-        fields = services.FIELDS
+        fields = identity.FIELDS
 
 
 class GstRegistrationOutput(Output):

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import django_filters
 
-from apps.organization import capabilities, services
+from apps.organization import capabilities
 from apps.organization.models import (
     AllocatedNumber,
     BankAccount,
@@ -32,6 +32,8 @@ from apps.organization.serializers import (
     UpdateFinancialYearInput,
     UpdateGstRegistrationInput,
 )
+from apps.organization.services import accounts, identity, registrations, series
+from apps.organization.services import years as years_services
 from erp.api.endpoints import endpoint
 from erp.api.viewsets import PartViewSet, RowViewSet
 
@@ -50,14 +52,14 @@ class OrganizationViewSet(RowViewSet):
     search_fields: ClassVar = ["name", "legal_name"]
     ordering_fields: ClassVar = ["created_at", "updated_at", "name"]
 
-    create = endpoint(services.create, OrganizationCreateInput)
+    create = endpoint(identity.create, OrganizationCreateInput)
     update = endpoint(
-        services.update,
+        identity.update,
         OrganizationUpdateInput,
         if_match="required",
     )
     next_document_number = endpoint(
-        services.allocate_number,
+        series.allocate_number,
         AllocateInput,
         path="next-document-number/<slug:type>",
         output=AllocatedNumberOutput,
@@ -87,11 +89,11 @@ class GstRegistrationViewSet(PartOfOrganization):
     ordering_fields: ClassVar = ["created_at", "updated_at"]
 
     create = endpoint(
-        services.add_gst_registration,
+        registrations.add_gst_registration,
         AddGstRegistrationInput,
     )
     update = endpoint(
-        services.update_gst_registration,
+        registrations.update_gst_registration,
         UpdateGstRegistrationInput,
         if_match="required",
     )
@@ -106,11 +108,11 @@ class BankAccountViewSet(PartOfOrganization):
     ordering_fields: ClassVar = ["created_at", "updated_at"]
 
     create = endpoint(
-        services.add_bank_account,
+        accounts.add_bank_account,
         AddBankAccountInput,
     )
     update = endpoint(
-        services.update_bank_account,
+        accounts.update_bank_account,
         UpdateBankAccountInput,
         if_match="required",
     )
@@ -138,11 +140,11 @@ class FinancialYearViewSet(PartOfOrganization):
     ordering_fields: ClassVar = ["created_at", "updated_at", "start_date"]
 
     create = endpoint(
-        services.add_financial_year,
+        years_services.add_financial_year,
         AddFinancialYearInput,
     )
     update = endpoint(
-        services.update_financial_year,
+        years_services.update_financial_year,
         UpdateFinancialYearInput,
         if_match="required",
         otherwise={202: lambda year: year.reopening_requested},
@@ -163,11 +165,11 @@ class DocumentSeriesViewSet(PartOfOrganization):
     ordering_fields: ClassVar = ["created_at", "updated_at"]
 
     create = endpoint(
-        services.add_document_series,
+        series.add_document_series,
         AddDocumentSeriesInput,
     )
     update = endpoint(
-        services.update_document_series,
+        series.update_document_series,
         UpdateDocumentSeriesInput,
         if_match="required",
     )

@@ -84,8 +84,8 @@ def second_manager(house: str) -> dict[str, Any]:
 
     import pyotp
 
-    from apps.accounts import services as accounts
     from apps.accounts.models import User
+    from apps.accounts.services import common, rights, second_factor
     from config.management.commands import seed_demo
     from erp.access import SYSTEM
 
@@ -93,15 +93,15 @@ def second_manager(house: str) -> dict[str, Any]:
         SECOND_MANAGER, "Sunita Rane", user_type=User.Type.INTERNAL, organization_id=UUID(house)
     )
     assert person is not None
-    change = accounts.propose_capability_change(
+    change = rights.propose_capability_change(
         actor=SYSTEM, kind="user_role", user=person, role="INTERNAL_MANAGER", operation="add",
         reason="Approves with the first manager.",
     )  # fmt: skip
-    accounts.apply_capability_change(change, actor=SYSTEM)
+    rights.apply_capability_change(change, actor=SYSTEM)
     person = User.objects.get(pk=person.pk)
-    setup = accounts.start_mfa(person, actor=person)
+    setup = second_factor.start_mfa(person, actor=person)
     code = pyotp.TOTP(setup.secret).now()
-    accounts.confirm_mfa(person, actor=person, code=code, origin=accounts.Origin("admin"))
+    second_factor.confirm_mfa(person, actor=person, code=code, origin=common.Origin("admin"))
     return {"email": SECOND_MANAGER, "seed": setup.secret, "roles": ["SECOND_MANAGER"]}
 
 

@@ -15,7 +15,7 @@ from guardian.shortcuts import assign_perm
 from apps.commodities.models.schedules import QualitySchedule
 from apps.commodities.services import commodities as commodities_services
 from apps.commodities.services import rules, schedules, varieties
-from apps.locations import services as locations
+from apps.locations.services import tree
 from apps.notifications.models import Message
 from config.tests.test_contract import routes
 from erp import access
@@ -276,10 +276,10 @@ def test_a_grant_on_one_place_gives_no_distance_to_another_and_no_merge(world, c
 
     mover = holder(world, "location.manage_hierarchy", granted)
     with pytest.raises(CapabilityMissing):
-        locations.merge(granted, actor=mover, into=other, reason="The same mandi.")
+        tree.merge(granted, actor=mover, into=other, reason="The same mandi.")
     assign_perm("location.manage_hierarchy", mover, other)
     mover = type(mover).objects.get(pk=mover.pk)
-    assert locations.merge(granted, actor=mover, into=other, reason="The same mandi.") == other
+    assert tree.merge(granted, actor=mover, into=other, reason="The same mandi.") == other
 
 
 def test_a_schedule_of_another_commodity_gets_no_next_version(world):

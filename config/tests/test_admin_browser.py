@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from apps.accounts import secrets
-from apps.accounts import services as accounts
+from apps.accounts.services import joining
 from apps.commodities.tests.examples import measured
 from apps.locations.models import Location
 from apps.partners.models import Partner, PartnerBankAccount
@@ -351,7 +351,7 @@ def test_pages_fit_desktop_and_tablet_in_light_and_dark_mode(browse, user, offer
 
 
 def test_an_invited_person_begins_by_the_link_in_the_mail(browse):
-    invited = accounts.invite(
+    invited = joining.invite(
         actor=SYSTEM, email="owner@kapas.in", full_name="Kanti Owner", user_type="SUPER_ADMIN"
     )
     token = secrets.invitation_of(invited)

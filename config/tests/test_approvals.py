@@ -11,14 +11,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from apps.accounts import services as accounts
 from apps.accounts.models import CapabilityChange, CapabilityGrant, Session, User
+from apps.accounts.services import rights as rights_services
+from apps.accounts.services import users
 from apps.approvals import services
 from apps.approvals.models import ApprovalRequest, PublishedByApproval
 from apps.approvals.tasks import expire_overdue
 from apps.commodities.services import tax as commodities
 from apps.notifications.models import Message
-from apps.organization import services as organizations
+from apps.organization.services import years
 from apps.organization.tests import factories
 from config.testing import PASSWORD, totp_code
 from erp import access
@@ -36,7 +37,7 @@ LIST = "/admin/approval/approvalrequest/"
 
 def grant(person, capability, row=None):
     """A single grant, as two people would have given it."""
-    change = accounts.propose_grant(
+    change = rights_services.propose_grant(
         person,
         actor=SYSTEM,
         capability=capability,
@@ -44,7 +45,7 @@ def grant(person, capability, row=None):
         reason=WHY,
         **({} if row is None else {"object_type": row._meta.label, "object_id": row.pk}),
     )
-    accounts.apply_capability_change(change, actor=SYSTEM)
+    rights_services.apply_capability_change(change, actor=SYSTEM)
 
 
 def bank_account(world, company):
@@ -67,7 +68,7 @@ def locked_year(world, company):
 
 def update_year(year, actor, status, **more):
     year.refresh_from_db()
-    return organizations.update_financial_year(
+    return years.update_financial_year(
         year, actor=actor, start_date=year.start_date, end_date=year.end_date, status=status, **more
     )
 
@@ -99,7 +100,7 @@ def proposed(world, deliver):
     """A proposed role of a user, and the pending request."""
 
     def make(person=None, role="INTERNAL_MASTERDATA", operation="add", by=None):
-        change = accounts.propose_role(
+        change = rights_services.propose_role(
             person or world.user("INTERNAL"),
             actor=by or world.user("INTERNAL_COMPLIANCE"),
             role=role,
@@ -376,13 +377,13 @@ def test_a_service_that_needs_a_proof_refuses_a_person_of_any_session_without_on
     client = client_for(boss)
     boss.current_session = Session.objects.get(pk=client.session_id)
     for service, what in (
-        (accounts.propose_grant, {"capability": "approval.view"}),
-        (accounts.propose_role, {"role": "INTERNAL_MASTERDATA"}),
+        (rights_services.propose_grant, {"capability": "approval.view"}),
+        (rights_services.propose_role, {"role": "INTERNAL_MASTERDATA"}),
     ):
         with pytest.raises(ReauthenticationRequired):
             service(person, actor=boss, operation="add", reason=WHY, **what)
     with pytest.raises(ReauthenticationRequired):
-        accounts.propose_matrix_change(
+        rights_services.propose_matrix_change(
             actor=boss, role="BROKER", capability="job.cancel", scope="own", operation="add", reason=WHY
         )
     assert not CapabilityChange.objects.exists()
@@ -410,7 +411,7 @@ def test_whom_a_change_of_rights_concerns_does_not_escalate_it_superusers_includ
 
 
 def test_who_joined_a_role_after_the_request_about_it_does_not_escalate_it(user, deliver):
-    change = accounts.propose_matrix_change(
+    change = rights_services.propose_matrix_change(
         actor=user(),
         role="INTERNAL_COMPLIANCE",
         capability="availability.approve",
@@ -487,7 +488,7 @@ def test_editing_the_own_profile_does_not_block_the_removal_of_a_role(proposed, 
 def test_neither_does_it_block_the_end_of_a_grant(user, client_for, deliver):
     person, boss = user("INTERNAL"), user("INTERNAL_COMPLIANCE")
     grant(person, "notification.manage")
-    change = accounts.propose_grant(
+    change = rights_services.propose_grant(
         again(person), actor=boss, capability="notification.manage", operation="remove", reason=WHY
     )
     assert edit_profile(client_for(person), person, "Another Name").status_code == 200
@@ -505,7 +506,7 @@ def test_rights_that_moved_still_make_a_proposed_change_stale(proposed, user, de
     with pytest.raises(services.Stale):
         services.approve(request, actor=user("INTERNAL_COMPLIANCE"), subject_version=request.subject_version)
     erased, asked_for = proposed(someone := user("INTERNAL"))
-    accounts.erase(again(someone), actor=SYSTEM, reason_code="request")
+    users.erase(again(someone), actor=SYSTEM, reason_code="request")
     with pytest.raises(services.Stale):
         services.approve(
             asked_for, actor=user("INTERNAL_COMPLIANCE"), subject_version=asked_for.subject_version
@@ -546,7 +547,7 @@ def pricing_unit(world):
 def test_a_grant_on_a_row_of_another_class_is_refused_when_proposed(world, user, what):
     capability, label, key = unfit(world, what)
     with pytest.raises(Invalid) as caught:
-        accounts.propose_grant(
+        rights_services.propose_grant(
             user("INTERNAL"),
             actor=user("INTERNAL_COMPLIANCE"),
             capability=capability,
@@ -562,7 +563,7 @@ def test_a_grant_on_a_row_of_another_class_is_refused_when_proposed(world, user,
 @pytest.mark.parametrize("key", ["nonsense", "", 17, uuid4()])
 def test_a_grant_on_a_malformed_or_unknown_id_is_refused_when_proposed(user, key):
     with pytest.raises(Invalid) as caught:
-        accounts.propose_grant(
+        rights_services.propose_grant(
             user("INTERNAL"),
             actor=user("INTERNAL_COMPLIANCE"),
             capability="organization.view",
@@ -581,7 +582,7 @@ def test_a_grant_on_a_row_or_on_the_row_that_scopes_it_is_applied(world, organiz
     account = factories.account(company, by=maker)
     row = account if what == "the row itself" else company
     person = user("INTERNAL")
-    change = accounts.propose_grant(
+    change = rights_services.propose_grant(
         person,
         actor=user("INTERNAL_COMPLIANCE"),
         capability="organization.manage_bank_accounts",
@@ -682,15 +683,15 @@ def test_a_draft_is_published_while_the_one_before_it_is_withdrawn_without_a_dea
 def test_two_changes_of_the_same_rights_approved_at_once_are_one(user, deliver, emitted):
     person, boss = user("INTERNAL"), user("INTERNAL_COMPLIANCE")
     changes = [
-        accounts.propose_role(person, actor=boss, role=role, operation="add", reason=WHY)
+        rights_services.propose_role(person, actor=boss, role=role, operation="add", reason=WHY)
         for role in ("INTERNAL_MASTERDATA", "INTERNAL_DIRECTOR")
     ]
     deliver()
     requests = [ApprovalRequest.objects.get(subject_id=change.pk) for change in changes]
     results = at_once(
         *(approving(request, user("INTERNAL_COMPLIANCE")) for request in requests),
-        lambda: accounts.withdraw_capability_change(changes[0], actor=boss),
-        lambda: accounts.deactivate(person, actor=boss, reason_code="left"),
+        lambda: rights_services.withdraw_capability_change(changes[0], actor=boss),
+        lambda: users.deactivate(person, actor=boss, reason_code="left"),
     )
     assert no_deadlock(results) == []
     assert len(emitted("capability.changed")) == sum(again(each).status == "applied" for each in changes)

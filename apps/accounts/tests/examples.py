@@ -3,8 +3,9 @@
 from typing import Any
 from uuid import uuid4
 
-from apps.accounts import secrets, services
+from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, OtpChallenge
+from apps.accounts.services import common, joining, otp, passwords, second_factor
 from config.testing import PASSWORD, begin_session, totp_code
 from erp.access import SYSTEM
 from erp.api.examples import Example, Sample
@@ -54,7 +55,7 @@ def _pair(purpose):
         if id(world) not in made:
             made.clear()
             world.user("BUYER", mobile=MOBILE, mobile_verified_at="2026-01-12T10:00:00Z")
-            asked = services.request_otp(actor=SYSTEM, mobile=MOBILE, purpose=purpose)
+            asked = otp.request_otp(actor=SYSTEM, mobile=MOBILE, purpose=purpose)
             made[id(world)] = OtpChallenge.objects.get(pk=asked.challenge_id)
         return made[id(world)]
 
@@ -65,7 +66,7 @@ def _pair(purpose):
 
 
 def _invited(world, target):
-    person = services.invite(
+    person = joining.invite(
         actor=SYSTEM,
         email=f"{uuid4().hex[:12]}@example.com",
         full_name="Asha Patel",
@@ -76,12 +77,12 @@ def _invited(world, target):
 
 
 def _reset_token(world, target):
-    services.request_password_reset(actor=SYSTEM, email=_email(world, target))
+    passwords.request_password_reset(actor=SYSTEM, email=_email(world, target))
     return secrets.token_of(OneTimeToken.objects.get(purpose="reset_password"))
 
 
 def _sign_up_token(world, target):
-    services.register(
+    joining.register(
         actor=SYSTEM,
         email=EMAIL,
         password=NEW_PASSWORD,
@@ -94,7 +95,7 @@ def _sign_up_token(world, target):
 
 def _pending_factor(world):
     person = world.user("BUYER")
-    setup = services.start_mfa(person, actor=person)
+    setup = second_factor.start_mfa(person, actor=person)
     assert not isinstance(setup, Refusal)
     person.seed = setup.secret
     return person
@@ -102,8 +103,8 @@ def _pending_factor(world):
 
 def _with_factor(world):
     person = _pending_factor(world)
-    services.confirm_mfa(
-        person, actor=person, code=totp_code(seed=person.seed), origin=services.Origin("api")
+    second_factor.confirm_mfa(
+        person, actor=person, code=totp_code(seed=person.seed), origin=common.Origin("api")
     )
     return person
 

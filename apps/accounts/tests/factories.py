@@ -8,8 +8,9 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
-from apps.accounts import secrets, services
+from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, OtpChallenge
+from apps.accounts.services import common, otp, second_factor
 from config.testing import totp_code
 from erp.access import SYSTEM
 from erp.models import unguarded_writes
@@ -44,10 +45,10 @@ def wrong(right: str) -> str:
 
 def with_factor(person: Any) -> tuple[str, list[str]]:
     """Enable two-factor authentication; return secret and recovery codes. The next code is that of the next step."""
-    setup = services.start_mfa(person, actor=person)
+    setup = second_factor.start_mfa(person, actor=person)
     assert not isinstance(setup, Refusal)
-    done = services.confirm_mfa(
-        person, actor=person, code=totp_code(seed=setup.secret), origin=services.Origin("api")
+    done = second_factor.confirm_mfa(
+        person, actor=person, code=totp_code(seed=setup.secret), origin=common.Origin("api")
     )
     assert not isinstance(done, Refusal)
     return setup.secret, done.recovery_codes
@@ -55,7 +56,7 @@ def with_factor(person: Any) -> tuple[str, list[str]]:
 
 def prove(mobile: str = MOBILE, purpose: str = "prove_number") -> dict[str, str]:
     """Request a code for the number; return challenge and code."""
-    asked = services.request_otp(actor=SYSTEM, mobile=mobile, purpose=purpose)
+    asked = otp.request_otp(actor=SYSTEM, mobile=mobile, purpose=purpose)
     return {"challenge_id": str(asked.challenge_id), "code": code(asked.challenge_id)}
 
 

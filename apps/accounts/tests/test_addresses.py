@@ -4,8 +4,8 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from apps.accounts import services
 from apps.accounts.models import OneTimeToken, OtpChallenge, SignInCounter, User
+from apps.accounts.services import joining
 from apps.accounts.tests.factories import AUTH, MOBILE, NEW_PASSWORD, SIGN_UP, prove, token
 from config.testing import PASSWORD
 from erp.access import SYSTEM
@@ -67,8 +67,8 @@ def test_links_for_a_new_password_go_to_the_account_of_the_mailbox(client_for, u
 @pytest.mark.parametrize("spellings", SPELLINGS)
 def test_an_address_in_use_is_neither_invited_nor_taken_over_in_any_spelling(client_for, user, spellings):
     user("APPLICANT", email=spellings[0])
-    with pytest.raises(services.IdentifierUnavailable):
-        services.invite(actor=SYSTEM, email=spellings[1], full_name="Asha", user_type="SUPER_ADMIN")
+    with pytest.raises(joining.IdentifierUnavailable):
+        joining.invite(actor=SYSTEM, email=spellings[1], full_name="Asha", user_type="SUPER_ADMIN")
     other = user("APPLICANT")
     profile = {
         "full_name": "Ravi", "locale": "en-IN", "notify_email": True, "notify_sms": False, "digest": "immediate",

@@ -155,12 +155,12 @@ def test_signing_out_ends_the_accounts_session(user, staff_client_for, emitted):
 
 
 def test_an_ended_session_is_refused_at_the_next_request(user, staff_client_for):
-    from apps.accounts import services
+    from apps.accounts.services import sessions
     from erp.access import SYSTEM
 
     staff = staff_client_for(user("INTERNAL"))
     assert is_open(staff)
-    services.log_out(Session.objects.get(), actor=SYSTEM)
+    sessions.log_out(Session.objects.get(), actor=SYSTEM)
     assert not is_open(staff)
     assert "Your session has ended" in staff.get(LOGIN).content.decode()
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.accounts import services
 from apps.accounts.models import CapabilityChange, RecoveryCode, Session, SignInCounter, TotpDevice, User
+from apps.accounts.services import rights
 from config.testing import PASSWORD, totp_code
 from erp.access import SYSTEM
 from erp.admin.testing import StaffClient, controls
@@ -161,10 +161,10 @@ def test_the_matrix_marks_deviations_and_audited_ones_in_red(user, staff_client_
         ("BROKER", "availability.create", "own", "add"),
         ("BROKER", "commodity.create", "everywhere", "add"),
     ):
-        change = services.propose_matrix_change(
+        change = rights.propose_matrix_change(
             actor=boss, role=role, capability=capability, scope=scope, operation=operation, reason=WHY
         )
-        services.apply_capability_change(change, actor=SYSTEM)
+        rights.apply_capability_change(change, actor=SYSTEM)
     drawn = staff_client_for(boss).get("/admin/account/accesspolicy/").content.decode()
     assert drawn.count('class="erp-alarm"') == 1
     assert drawn.count('class="erp-deviates"') == 1

@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from apps.accounts import secrets, services, tasks
+from apps.accounts import secrets, tasks
 from apps.accounts.models import OneTimeToken, OtpChallenge, PasswordHistory, RoleMembership, User
+from apps.accounts.services import common, joining, roles, users
 from apps.accounts.tests.factories import (
     AUTH,
     MOBILE,
@@ -120,8 +121,8 @@ def test_an_address_that_is_taken_gets_the_same_answer_and_its_owner_a_notice(
     assert [event.payload for event in emitted("user.sign_up_repeated")] == [{"user_id": str(owner.pk)}]
     (row,) = OneTimeToken.objects.filter(address_hash=secrets.address_hash(owner.email))
     assert (row.user_id, row.new_password) == (None, "")
-    with pytest.raises(services.TokenInvalid):
-        services.verify_email(actor=SYSTEM, token=secrets.token_of(row))
+    with pytest.raises(common.TokenInvalid):
+        joining.verify_email(actor=SYSTEM, token=secrets.token_of(row))
     owner.refresh_from_db()
     assert owner.status == status
 
@@ -204,15 +205,15 @@ def test_a_new_key_derives_new_links_while_older_ones_still_work(client_for, set
 
 @pytest.mark.django_db(transaction=True)
 def test_twenty_concurrent_uses_of_a_link_are_one():
-    services.register(actor=SYSTEM, **SIGN_UP)
+    joining.register(actor=SYSTEM, **SIGN_UP)
     link = token("sign_up")
-    results = in_threads(lambda _: services.verify_email(actor=SYSTEM, token=link).status)
-    assert (results.count("active"), results.count(services.TokenInvalid)) == (1, 19)
+    results = in_threads(lambda _: joining.verify_email(actor=SYSTEM, token=link).status)
+    assert (results.count("active"), results.count(common.TokenInvalid)) == (1, 19)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_twenty_concurrent_sign_ups_with_one_address_create_one_user():
-    results = in_threads(lambda _: services.register(actor=SYSTEM, **SIGN_UP))
+    results = in_threads(lambda _: joining.register(actor=SYSTEM, **SIGN_UP))
     assert results == [{"status": "accepted"}] * 20
     assert User.objects.filter(email=SIGN_UP["email"]).count() == 1
 
@@ -232,8 +233,8 @@ def test_of_two_users_who_verify_one_address_the_second_gets_a_conflict(user):
         with unguarded_writes():
             row.save()
         links.append(secrets.token_of(row))
-    results = in_threads(lambda n: services.verify_email(actor=SYSTEM, token=links[n]).status, 2)
-    assert sorted(map(str, results)) == sorted(["active", str(services.EmailTaken)])
+    results = in_threads(lambda n: joining.verify_email(actor=SYSTEM, token=links[n]).status, 2)
+    assert sorted(map(str, results)) == sorted(["active", str(common.EmailTaken)])
 
 
 def by_number(**proof):
@@ -272,7 +273,7 @@ def test_a_number_that_is_taken_gets_the_same_answer(client_for, user, emitted):
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_sign_ups_with_one_number_create_one_user():
     waiting = proofs(8)
-    results = in_threads(lambda n: services.register(actor=SYSTEM, **by_number(**waiting[n])), 8)
+    results = in_threads(lambda n: joining.register(actor=SYSTEM, **by_number(**waiting[n])), 8)
     assert results == [{"status": "accepted"}] * 8
     assert User.objects.filter(mobile=MOBILE).count() == 1
 
@@ -290,7 +291,7 @@ def test_staff_are_invited_as_internal_and_set_their_own_password(client_for, us
     from apps.accounts import events
 
     boss = user("INTERNAL_COMPLIANCE")
-    person = services.invite(actor=boss, email="Asha@example.com", full_name="Asha", **company)
+    person = joining.invite(actor=boss, email="Asha@example.com", full_name="Asha", **company)
     assert (person.status, person.email, person.role_names) == ("invited", "asha@example.com", ["INTERNAL"])
     row = OneTimeToken.objects.get()
     assert_emitted(events.UserInvited, token_id=str(row.pk), roles=["INTERNAL"], by=str(boss.pk))
@@ -309,26 +310,26 @@ def test_staff_are_invited_as_internal_and_set_their_own_password(client_for, us
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({**STAFF, "roles": ["INTERNAL", "INTERNAL_MANAGER"]}, services.RoleNotAllowed),
-        ({**STAFF, "roles": ["AUDITOR"]}, services.RoleNotAllowed),
-        ({"user_type": "SUPER_ADMIN"}, services.RoleNotAllowed),
-        ({"user_type": "APPLICANT"}, services.RoleNotAllowed),
-        ({"user_type": "EXTERNAL", "partner_id": uuid4(), "roles": ["INTERNAL"]}, services.RoleNotAllowed),
-        ({"user_type": "EXTERNAL", "partner_id": uuid4()}, services.RoleRequired),
-        ({"user_type": "EXTERNAL", "roles": ["SELLER"]}, services.RoleNotAllowed),
-        ({"user_type": "INTERNAL"}, services.RoleNotAllowed),
+        ({**STAFF, "roles": ["INTERNAL", "INTERNAL_MANAGER"]}, roles.RoleNotAllowed),
+        ({**STAFF, "roles": ["AUDITOR"]}, roles.RoleNotAllowed),
+        ({"user_type": "SUPER_ADMIN"}, roles.RoleNotAllowed),
+        ({"user_type": "APPLICANT"}, roles.RoleNotAllowed),
+        ({"user_type": "EXTERNAL", "partner_id": uuid4(), "roles": ["INTERNAL"]}, roles.RoleNotAllowed),
+        ({"user_type": "EXTERNAL", "partner_id": uuid4()}, roles.RoleRequired),
+        ({"user_type": "EXTERNAL", "roles": ["SELLER"]}, roles.RoleNotAllowed),
+        ({"user_type": "INTERNAL"}, roles.RoleNotAllowed),
     ],
 )
 def test_an_invitation_grants_no_further_roles(user, fields, problem):
     boss = user("INTERNAL_COMPLIANCE")
     with pytest.raises(problem):
-        services.invite(actor=boss, email="x@example.com", full_name="X", **fields)
+        joining.invite(actor=boss, email="x@example.com", full_name="X", **fields)
     assert not User.objects.filter(email="x@example.com").exists()
 
 
 def test_only_a_super_administrator_or_the_first_command_invites_another(user):
     for number, actor in enumerate((user(), SYSTEM)):
-        made = services.invite(
+        made = joining.invite(
             actor=actor, email=f"root{number}@example.com", full_name="Root", user_type="SUPER_ADMIN"
         )
         assert made.is_superuser
@@ -336,48 +337,48 @@ def test_only_a_super_administrator_or_the_first_command_invites_another(user):
 
 
 def test_an_invitation_erases_only_an_unverified_sign_up_with_the_address(user, emitted, company):
-    services.register(actor=SYSTEM, **SIGN_UP)
+    joining.register(actor=SYSTEM, **SIGN_UP)
     waiting = User.objects.get()
     link = token("sign_up")
-    invited = services.invite(actor=SYSTEM, email=SIGN_UP["email"], full_name="Asha", **company)
+    invited = joining.invite(actor=SYSTEM, email=SIGN_UP["email"], full_name="Asha", **company)
     waiting.refresh_from_db()
     assert (waiting.status, waiting.email, waiting.full_name) == ("erased", None, "Erased person")
     assert invited.email == SIGN_UP["email"]
     assert emitted("user.erased")[-1].payload["user_id"] == str(waiting.pk)
-    with pytest.raises(services.TokenInvalid):
-        services.verify_email(actor=SYSTEM, token=link)
-    with pytest.raises(services.IdentifierUnavailable):
-        services.invite(actor=SYSTEM, email=SIGN_UP["email"], full_name="Asha", **company)
+    with pytest.raises(common.TokenInvalid):
+        joining.verify_email(actor=SYSTEM, token=link)
+    with pytest.raises(joining.IdentifierUnavailable):
+        joining.invite(actor=SYSTEM, email=SIGN_UP["email"], full_name="Asha", **company)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_invitations_of_one_address_create_one_user(company):
     results = in_threads(
-        lambda _: services.invite(actor=SYSTEM, email="x@example.com", full_name="X", **company).status, 8
+        lambda _: joining.invite(actor=SYSTEM, email="x@example.com", full_name="X", **company).status, 8
     )
-    assert (results.count("invited"), results.count(services.IdentifierUnavailable)) == (1, 7)
+    assert (results.count("invited"), results.count(joining.IdentifierUnavailable)) == (1, 7)
 
 
 def test_another_invitation_voids_the_earlier_one_and_reactivates_a_deactivated_user(user, company):
     boss = user("INTERNAL_COMPLIANCE")
-    person = services.invite(actor=boss, email="x@example.com", full_name="X", **company)
+    person = joining.invite(actor=boss, email="x@example.com", full_name="X", **company)
     first = token("invitation")
-    services.invite_again(person, actor=boss)
-    with pytest.raises(services.TokenInvalid):
-        services.accept_invitation(actor=SYSTEM, **accepted(token=first))
-    services.accept_invitation(actor=SYSTEM, **accepted())
-    services.deactivate(person, actor=boss)
-    services.invite_again(person, actor=boss)
-    services.accept_invitation(actor=SYSTEM, **accepted(password=PASSWORD))
+    joining.invite_again(person, actor=boss)
+    with pytest.raises(common.TokenInvalid):
+        joining.accept_invitation(actor=SYSTEM, **accepted(token=first))
+    joining.accept_invitation(actor=SYSTEM, **accepted())
+    users.deactivate(person, actor=boss)
+    joining.invite_again(person, actor=boss)
+    joining.accept_invitation(actor=SYSTEM, **accepted(password=PASSWORD))
     person.refresh_from_db()
     assert person.is_active
-    with pytest.raises(services.InvalidState):
-        services.invite_again(person, actor=boss)
+    with pytest.raises(joining.InvalidState):
+        joining.invite_again(person, actor=boss)
 
 
 def test_a_sign_up_unverified_for_a_month_is_erased(emitted):
-    services.register(actor=SYSTEM, **SIGN_UP)
-    services.register(actor=SYSTEM, **SIGN_UP | {"email": "other@example.com"})
+    joining.register(actor=SYSTEM, **SIGN_UP)
+    joining.register(actor=SYSTEM, **SIGN_UP | {"email": "other@example.com"})
     with unguarded_writes():
         User.objects.filter(email=SIGN_UP["email"]).update(created_at=timezone.now() - timedelta(days=31))
     tasks.purge()
@@ -389,7 +390,7 @@ def test_a_sign_up_unverified_for_a_month_is_erased(emitted):
 def test_an_invitation_needs_an_existing_organization_or_partner(user, where):
     kind = {"organization_id": "INTERNAL", "partner_id": "EXTERNAL"}[where]
     with pytest.raises(Invalid) as caught:
-        services.invite(
+        joining.invite(
             actor=user("INTERNAL_COMPLIANCE"),
             email="x@example.com",
             full_name="X",

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from apps.accounts import services
 from apps.accounts.models import OneTimeToken, User
+from apps.accounts.services import common, joining, passwords
 from apps.accounts.tests.factories import AUTH, SIGN_UP, in_threads, status_and_code, token
 from config.testing import PASSWORD
 from erp.access import SYSTEM
@@ -101,7 +101,7 @@ def test_an_address_is_mailed_again_once_its_hour_is_over(limits):
     limits.MAIL_PER_ADDRESS = {HOUR: 1, 24 * HOUR: 2}
 
     def made():
-        services.request_password_reset(actor=SYSTEM, email="asha@example.com")
+        passwords.request_password_reset(actor=SYSTEM, email="asha@example.com")
         return OneTimeToken.objects.count()
 
     def pass_an_hour():
@@ -121,7 +121,7 @@ def test_a_limited_request_does_not_void_the_earlier_link(client_for, user, limi
     limits.MAIL_PER_ADDRESS = {HOUR: 1}
     person = user("SELLER")
     for _ in range(3):
-        services.request_password_reset(actor=SYSTEM, email=person.email)
+        passwords.request_password_reset(actor=SYSTEM, email=person.email)
     body = {"token": token("reset_password"), "new_password": "quite another passphrase"}
     assert client_for().write(f"{AUTH}/reset-password", body).status_code == 204
 
@@ -147,8 +147,8 @@ def test_a_network_is_limited_in_requested_mails(client_for, put, limits, path):
     assert status_and_code(answer) == (429, "account.too_many_mails")
     assert status_and_code(put("four@example.com")) == (429, "account.too_many_mails")
     assert not User.objects.filter(email="three@example.com").exists()
-    elsewhere = services.Origin("api", network="203.0.113.7")
-    services.request_password_reset(actor=SYSTEM, email="three@example.com", origin=elsewhere)
+    elsewhere = common.Origin("api", network="203.0.113.7")
+    passwords.request_password_reset(actor=SYSTEM, email="three@example.com", origin=elsewhere)
     assert OneTimeToken.objects.count() == 3
 
 
@@ -156,7 +156,7 @@ def test_a_network_is_limited_in_requested_mails(client_for, put, limits, path):
 def test_all_requests_share_a_daily_limit_of_mails(client_for, limits, path):
     limits.MAIL_PER_DAY = 2
     for number in range(2):
-        services.request_password_reset(actor=SYSTEM, email=f"{number}@example.com")
+        passwords.request_password_reset(actor=SYSTEM, email=f"{number}@example.com")
     answer = client_for().write(f"{AUTH}/{path}", PUBLIC[path]("asha@example.com"))
     assert status_and_code(answer) == (429, "account.too_many_mails")
 
@@ -164,27 +164,25 @@ def test_all_requests_share_a_daily_limit_of_mails(client_for, limits, path):
 def test_an_inviter_gets_an_error_at_each_limit(user, limits, organization):
     limits.MAIL_PER_ADDRESS, limits.MAIL_PER_INVITER = {HOUR: 2}, {HOUR: 3}
     boss = user("INTERNAL_COMPLIANCE")
-    person = services.invite(actor=boss, **invitation(organization))
-    services.invite_again(person, actor=boss)
-    with pytest.raises(services.TooManyMails):
-        services.invite_again(User.objects.get(pk=person.pk), actor=boss)
-    services.invite(actor=boss, **invitation(organization, "two@example.com"))
-    with pytest.raises(services.TooManyMails):
-        services.invite(actor=boss, **invitation(organization, "three@example.com"))
-    other = services.invite(
-        actor=user("INTERNAL_COMPLIANCE"), **invitation(organization, "three@example.com")
-    )
+    person = joining.invite(actor=boss, **invitation(organization))
+    joining.invite_again(person, actor=boss)
+    with pytest.raises(common.TooManyMails):
+        joining.invite_again(User.objects.get(pk=person.pk), actor=boss)
+    joining.invite(actor=boss, **invitation(organization, "two@example.com"))
+    with pytest.raises(common.TooManyMails):
+        joining.invite(actor=boss, **invitation(organization, "three@example.com"))
+    other = joining.invite(actor=user("INTERNAL_COMPLIANCE"), **invitation(organization, "three@example.com"))
     assert other.status == "invited"
 
 
 @pytest.mark.django_db(transaction=True)
 def test_concurrent_requests_do_not_exceed_a_limit(limits):
     limits.MAIL_PER_NETWORK = {HOUR: 3}
-    origin = services.Origin("api", network="203.0.113.7")
+    origin = common.Origin("api", network="203.0.113.7")
     results = in_threads(
-        lambda n: services.request_password_reset(actor=SYSTEM, email=f"{n}@example.com", origin=origin), 12
+        lambda n: passwords.request_password_reset(actor=SYSTEM, email=f"{n}@example.com", origin=origin), 12
     )
-    assert results.count(services.TooManyMails) == 9
+    assert results.count(common.TooManyMails) == 9
     assert OneTimeToken.objects.count() == 3
 
 

@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from apps.accounts import secrets, services, tasks
+from apps.accounts import secrets, tasks
 from apps.accounts.models import OtpChallenge, Session, SignInCounter
+from apps.accounts.services import common, otp
 from apps.accounts.services.counting import counter_key
 from apps.accounts.tests.factories import (
     AUTH,
@@ -111,9 +112,9 @@ def test_the_third_wrong_code_voids_the_challenge_under_concurrency_too(user):
     body = prove(purpose="sign_in")
     bad = {"challenge_id": body["challenge_id"], "code": wrong(body["code"])}
     results = in_threads(
-        lambda _: type(services.verify_otp(actor=SYSTEM, origin=services.Origin("api"), **bad)).__name__
+        lambda _: type(otp.verify_otp(actor=SYSTEM, origin=common.Origin("api"), **bad)).__name__
     )
-    assert (results.count("Refusal"), results.count(services.OtpInvalid)) == (3, 17)
+    assert (results.count("Refusal"), results.count(common.OtpInvalid)) == (3, 17)
     challenge = OtpChallenge.objects.get()
     assert (challenge.wrong, challenge.voided_at is not None) == (3, True)
     assert SignInCounter.objects.get().failures == 3
@@ -124,9 +125,9 @@ def test_twenty_concurrent_uses_of_a_code_are_one(user):
     user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
     body = prove(purpose="sign_in")
     results = in_threads(
-        lambda _: type(services.verify_otp(actor=SYSTEM, origin=services.Origin("api"), **body)).__name__
+        lambda _: type(otp.verify_otp(actor=SYSTEM, origin=common.Origin("api"), **body)).__name__
     )
-    assert (results.count("Tokens"), results.count(services.OtpInvalid)) == (1, 19)
+    assert (results.count("Tokens"), results.count(common.OtpInvalid)) == (1, 19)
     assert Session.objects.count() == 1
 
 
@@ -197,7 +198,7 @@ def test_the_daily_limit_of_codes_does_not_reveal_known_numbers(client_for, owne
 def test_an_error_is_logged_once_when_four_fifths_of_the_daily_limit_are_used(settings, caplog):
     settings.OTP_PER_DAY = 10
     for number in range(10):
-        services.request_otp(actor=SYSTEM, mobile=numbered(number), purpose="prove_number")
+        otp.request_otp(actor=SYSTEM, mobile=numbered(number), purpose="prove_number")
         [metric] = tasks.codes_sent()
         assert metric.samples[0].value == (number + 1) / 10
     errors = [record for record in caplog.records if "otp.day_nearly_used_up" in record.getMessage()]
@@ -209,7 +210,7 @@ def test_an_error_is_logged_once_when_four_fifths_of_the_daily_limit_are_used(se
 @pytest.mark.django_db(transaction=True)
 def test_twenty_concurrent_requests_leave_one_live_code(user, emitted):
     user("BUYER", mobile=MOBILE, mobile_verified_at=timezone.now())
-    results = in_threads(lambda _: services.request_otp(actor=SYSTEM, **ASK).challenge_id)
+    results = in_threads(lambda _: otp.request_otp(actor=SYSTEM, **ASK).challenge_id)
     assert len(set(results)) == OtpChallenge.objects.count() == len(emitted("otp.requested")) == 1
 
 
@@ -217,9 +218,9 @@ def test_twenty_concurrent_requests_leave_one_live_code(user, emitted):
 def test_the_daily_limit_of_codes_holds_for_twenty_concurrent_requests(settings):
     settings.OTP_PER_DAY = 5
     results = in_threads(
-        lambda n: type(services.request_otp(actor=SYSTEM, mobile=numbered(n), purpose="sign_in")).__name__
+        lambda n: type(otp.request_otp(actor=SYSTEM, mobile=numbered(n), purpose="sign_in")).__name__
     )
-    assert (results.count("Requested"), results.count(services.TooManyCodes)) == (5, 15)
+    assert (results.count("Requested"), results.count(common.TooManyCodes)) == (5, 15)
 
 
 @pytest.mark.parametrize("gone", ["used_at", "voided_at"])

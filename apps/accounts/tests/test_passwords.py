@@ -7,8 +7,9 @@ import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.utils import timezone
 
-from apps.accounts import secrets, services
+from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, PasswordHistory, Session, SignInCounter, User
+from apps.accounts.services import common, joining, passwords
 from apps.accounts.tests.factories import AUTH, NEW_PASSWORD, in_threads, status_and_code, token, with_factor
 from config.testing import PASSWORD, begin_session
 from erp.access import SYSTEM
@@ -40,8 +41,8 @@ def test_a_reset_sets_the_password_ends_all_sessions_and_signs_nobody_in(client_
 def test_a_reset_leaves_the_second_factor_on(client_for, user):
     person = user("SELLER")
     with_factor(person)
-    services.request_password_reset(actor=SYSTEM, email=person.email)
-    services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
+    passwords.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
     answer = client_for().write(LOGIN, {"email": person.email, "password": NEW_PASSWORD})
     assert set(answer.json()) == {"challenge_token", "expires_at", "methods"}
 
@@ -57,37 +58,37 @@ def test_only_an_active_user_with_a_verified_address_gets_a_link(client_for, use
     assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
     assert emitted("password.reset_requested")[-1].payload["user_id"] is None
     row = OneTimeToken.objects.get()
-    with pytest.raises(services.TokenInvalid):
-        services.reset_password(actor=SYSTEM, token=secrets.token_of(row), new_password=NEW_PASSWORD)
+    with pytest.raises(common.TokenInvalid):
+        passwords.reset_password(actor=SYSTEM, token=secrets.token_of(row), new_password=NEW_PASSWORD)
 
 
 def test_a_new_link_voids_the_earlier_one_and_expires_after_half_an_hour(user):
     person = user("SELLER")
-    services.request_password_reset(actor=SYSTEM, email=person.email)
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
     older = token("reset_password")
-    services.request_password_reset(actor=SYSTEM, email=person.email)
-    with pytest.raises(services.TokenInvalid):
-        services.reset_password(actor=SYSTEM, token=older, new_password=NEW_PASSWORD)
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
+    with pytest.raises(common.TokenInvalid):
+        passwords.reset_password(actor=SYSTEM, token=older, new_password=NEW_PASSWORD)
     row = OneTimeToken.objects.live().get()
     assert row.expires_at - row.created_at < timedelta(minutes=30, seconds=1)
     with unguarded_writes():
         OneTimeToken.objects.update(expires_at=timezone.now())
-    with pytest.raises(services.TokenInvalid):
-        services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    with pytest.raises(common.TokenInvalid):
+        passwords.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
 
 
 def test_a_used_link_voids_the_other_live_links(user):
     person = user("SELLER")
-    services.request_password_reset(actor=SYSTEM, email=person.email)
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
     waiting = OneTimeToken.objects.get()
     with unguarded_writes():
         OneTimeToken.objects.update(voided_at=timezone.now())
-    services.request_password_reset(actor=SYSTEM, email=person.email)
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
     with unguarded_writes():
         OneTimeToken.objects.update(voided_at=None)  # as when both were asked for at the same moment
-    services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
-    with pytest.raises(services.TokenInvalid):
-        services.reset_password(
+    passwords.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    with pytest.raises(common.TokenInvalid):
+        passwords.reset_password(
             actor=SYSTEM, token=secrets.token_of(waiting), new_password="yet another passphrase"
         )
 
@@ -95,47 +96,49 @@ def test_a_used_link_voids_the_other_live_links(user):
 @pytest.mark.django_db(transaction=True)
 def test_of_links_from_twenty_concurrent_requests_one_is_live(user):
     person = user("SELLER")
-    in_threads(lambda _: services.request_password_reset(actor=SYSTEM, email=person.email))
+    in_threads(lambda _: passwords.request_password_reset(actor=SYSTEM, email=person.email))
     assert (OneTimeToken.objects.count(), OneTimeToken.objects.live().count()) == (20, 1)
 
 
 def test_a_link_for_a_former_address_sets_no_password(user):
     person = user("SELLER")
-    services.request_password_reset(actor=SYSTEM, email=f" {person.email.upper()}")
+    passwords.request_password_reset(actor=SYSTEM, email=f" {person.email.upper()}")
     with unguarded_writes():
         User.objects.filter(pk=person.pk).update(email="other@example.com")
-    with pytest.raises(services.TokenInvalid):
-        services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    with pytest.raises(common.TokenInvalid):
+        passwords.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_twenty_concurrent_uses_of_a_reset_link_are_one(user):
     person = user("SELLER")
-    services.request_password_reset(actor=SYSTEM, email=person.email)
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
     link = token("reset_password")
     results = in_threads(
-        lambda n: services.reset_password(actor=SYSTEM, token=link, new_password=f"passphrase number {n:02d}")
+        lambda n: passwords.reset_password(
+            actor=SYSTEM, token=link, new_password=f"passphrase number {n:02d}"
+        )
     )
-    assert (results.count(None), results.count(services.TokenInvalid)) == (1, 19)
+    assert (results.count(None), results.count(common.TokenInvalid)) == (1, 19)
 
 
 def test_one_of_the_last_five_passwords_is_refused(user):
     person = user("SELLER")
 
     def change(old, new):
-        return services.change_password(
+        return passwords.change_password(
             User.objects.get(pk=person.pk),
             actor=person,
             current_password=old,
             new_password=new,
-            origin=services.Origin("api"),
+            origin=common.Origin("api"),
         )
 
     had = [PASSWORD, *(f"passphrase number {n}" for n in range(5))]
     for old, new in pairwise(had):
         change(old, new)
     for reused in had[1:]:
-        with pytest.raises(services.PasswordReused):
+        with pytest.raises(common.PasswordReused):
             change(had[-1], reused)
     change(had[-1], had[0])
     assert PasswordHistory.objects.filter(user=person).count() == 5
@@ -178,8 +181,8 @@ def test_a_weak_password_or_invalid_link_is_refused_before_a_password_is_hashed(
     client_for, user, organization, hashes, path
 ):
     person = user("SELLER")
-    services.request_password_reset(actor=SYSTEM, email=person.email)
-    services.invite(
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
+    joining.invite(
         actor=SYSTEM,
         email="asha@example.com",
         full_name="Asha Patel",
@@ -246,15 +249,15 @@ def test_a_user_without_a_password_requests_a_link(client_for, user):
     person = user("SELLER", password=None)
     answer = client_for(person).write(CHANGE, {"current_password": "x", "new_password": NEW_PASSWORD})
     assert status_and_code(answer) == (409, "account.no_password")
-    services.request_password_reset(actor=SYSTEM, email=person.email)
-    services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
+    passwords.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
     assert client_for().write(LOGIN, {"email": person.email, "password": NEW_PASSWORD}).status_code == 200
 
 
 def test_unicode_variants_of_a_password_are_equal(client_for, user):
     person = user("SELLER", password="Ａ ﬁne passphrase of mine")
-    services.request_password_reset(actor=SYSTEM, email=person.email)
-    services.reset_password(
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
+    passwords.reset_password(
         actor=SYSTEM, token=token("reset_password"), new_password="Ａ ﬁne passphrase of mine"
     )
     answer = client_for().write(LOGIN, {"email": person.email, "password": "A fine passphrase of mine"})
@@ -274,6 +277,6 @@ def test_other_users_sessions_do_not_end(user):
     person, other = user("SELLER"), user("SELLER")
     begin_session(person)
     stored = begin_session(other)
-    services.request_password_reset(actor=SYSTEM, email=person.email)
-    services.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
+    passwords.reset_password(actor=SYSTEM, token=token("reset_password"), new_password=NEW_PASSWORD)
     assert list(Session.objects.live()) == [stored]

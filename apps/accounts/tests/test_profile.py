@@ -5,8 +5,10 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from apps.accounts import secrets, services
+from apps.accounts import secrets
 from apps.accounts.models import OneTimeToken, OtpChallenge, Session, SignInCounter, User
+from apps.accounts.services import common, joining, passwords, sessions
+from apps.accounts.services import profile as profile_services
 from apps.accounts.tests.factories import (
     AUTH,
     MOBILE,
@@ -117,16 +119,16 @@ def test_a_pending_address_remains_pending_when_other_fields_change(put, emitted
 
 
 def test_removing_the_address_voids_its_links(put):
-    services.request_password_reset(actor=SYSTEM, email=put.person.email)
+    passwords.request_password_reset(actor=SYSTEM, email=put.person.email)
     link = token("reset_password")
     put(mobile=MOBILE, current_password=PASSWORD, mobile_proof=prove())
     put(email="new@example.com", current_password=PASSWORD)
     change = token("change_email")
     assert put(email=None, current_password=PASSWORD).status_code == 200
-    with pytest.raises(services.TokenInvalid):
-        services.reset_password(actor=SYSTEM, token=link, new_password=NEW_PASSWORD)
-    with pytest.raises(services.TokenInvalid):
-        services.verify_email(actor=SYSTEM, token=change)
+    with pytest.raises(common.TokenInvalid):
+        passwords.reset_password(actor=SYSTEM, token=link, new_password=NEW_PASSWORD)
+    with pytest.raises(common.TokenInvalid):
+        joining.verify_email(actor=SYSTEM, token=change)
 
 
 def test_the_right_password_resets_the_failures(put):
@@ -142,18 +144,18 @@ def test_of_two_users_who_verify_one_number_the_second_gets_a_conflict(user):
 
     def take(n):
         values = profile(people[n], mobile=MOBILE, current_password=PASSWORD, mobile_proof=waiting[n])
-        return services.update_profile(people[n], actor=people[n], **values).mobile
+        return profile_services.update_profile(people[n], actor=people[n], **values).mobile
 
     results = in_threads(take, 2)
-    assert sorted(map(str, results)) == sorted([MOBILE, str(services.MobileTaken)])
+    assert sorted(map(str, results)) == sorted([MOBILE, str(profile_services.MobileTaken)])
 
 
 def test_a_second_new_address_voids_the_link_of_the_first(put):
     put(email="one@example.com", current_password=PASSWORD)
     first = token("change_email")
     put(email="two@example.com", current_password=PASSWORD)
-    with pytest.raises(services.TokenInvalid):
-        services.verify_email(actor=SYSTEM, token=first)
+    with pytest.raises(common.TokenInvalid):
+        joining.verify_email(actor=SYSTEM, token=first)
 
 
 def test_another_users_address_gets_the_same_answer_and_is_not_taken_over(put, user, emitted):
@@ -165,8 +167,8 @@ def test_another_users_address_gets_the_same_answer_and_is_not_taken_over(put, u
     assert emitted("user.sign_up_repeated")[-1].payload == {"user_id": str(other.pk)}
     row = OneTimeToken.objects.latest("id")
     assert row.user_id is None
-    with pytest.raises(services.TokenInvalid):
-        services.verify_email(actor=SYSTEM, token=secrets.token_of(row))
+    with pytest.raises(common.TokenInvalid):
+        joining.verify_email(actor=SYSTEM, token=secrets.token_of(row))
     assert User.objects.get(pk=put.person.pk).email == put.person.email
 
 
@@ -268,7 +270,7 @@ def test_users_see_only_their_own_sessions(client_for, user):
     person = user("SELLER")
     client, other = client_for(person), client_for(user("INTERNAL_COMPLIANCE"))
     ended = begin_session(person)
-    services.revoke_session(ended, actor=person)
+    sessions.revoke_session(ended, actor=person)
     rows = client.read(SESSIONS).json()["results"]
     assert {row["id"]: row["current"] for row in rows} == {
         str(client.session_id): True, str(ended.pk): False,

@@ -9,8 +9,11 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from guardian.models import UserObjectPermission
 
-from apps.accounts import capabilities, lookups, services, tasks
+from apps.accounts import capabilities, lookups, tasks
 from apps.accounts.models import CapabilityChange, CapabilityGrant, PolicyDeviation, User
+from apps.accounts.services import rights as rights_services
+from apps.accounts.services import roles as roles_services
+from apps.accounts.services import users
 from apps.accounts.services.policy import policy_version
 from apps.accounts.tests.factories import in_threads, status_and_code
 from erp import access
@@ -33,7 +36,7 @@ def propose(boss):
 
     def make(actor=None, operation="add", **what):
         kind = "role_capability" if "scope" in what else "user_role" if "role" in what else "single_grant"
-        return services.propose_capability_change(
+        return rights_services.propose_capability_change(
             actor=actor or boss, kind=kind, operation=operation, reason=WHY, **what
         )
 
@@ -41,14 +44,14 @@ def propose(boss):
 
 
 def apply(change, approval_id=None):
-    return services.apply_capability_change(
+    return rights_services.apply_capability_change(
         change, actor=SYSTEM, request=SimpleNamespace(pk=approval_id or uuid4())
     )
 
 
 def end(change, status):
     request = SimpleNamespace(pk=uuid4(), status=status)
-    return services.end_capability_change(change, actor=SYSTEM, request=request)
+    return rights_services.end_capability_change(change, actor=SYSTEM, request=request)
 
 
 def again(person):
@@ -99,15 +102,15 @@ def test_a_replay_after_the_capability_was_revoked_is_refused_too(client_for, us
 @pytest.mark.parametrize(
     ("roles", "role", "operation", "problem"),
     [
-        (["INTERNAL_MANAGER"], "AUDITOR", "add", services.RoleNotAllowed),
-        (["INTERNAL_MANAGER"], "INTERNAL_FINANCE", "add", services.RolesIncompatible),
-        (["INTERNAL_MANAGER"], "INTERNAL_COMPLIANCE", "add", services.RolesIncompatible),
-        (["INTERNAL"], "INTERNAL", "remove", services.RoleRequired),
-        (["INTERNAL"], "SELLER", "add", services.RoleNotAllowed),
-        (["SELLER"], "BUYER", "add", services.RoleNotAllowed),
-        (["SELLER"], "INTERNAL", "add", services.RoleNotAllowed),
-        (["INTERNAL"], "INTERNAL", "add", services.ChangeWithoutEffect),
-        (["INTERNAL"], "INTERNAL_MANAGER", "remove", services.ChangeWithoutEffect),
+        (["INTERNAL_MANAGER"], "AUDITOR", "add", roles_services.RoleNotAllowed),
+        (["INTERNAL_MANAGER"], "INTERNAL_FINANCE", "add", roles_services.RolesIncompatible),
+        (["INTERNAL_MANAGER"], "INTERNAL_COMPLIANCE", "add", roles_services.RolesIncompatible),
+        (["INTERNAL"], "INTERNAL", "remove", roles_services.RoleRequired),
+        (["INTERNAL"], "SELLER", "add", roles_services.RoleNotAllowed),
+        (["SELLER"], "BUYER", "add", roles_services.RoleNotAllowed),
+        (["SELLER"], "INTERNAL", "add", roles_services.RoleNotAllowed),
+        (["INTERNAL"], "INTERNAL", "add", rights_services.ChangeWithoutEffect),
+        (["INTERNAL"], "INTERNAL_MANAGER", "remove", rights_services.ChangeWithoutEffect),
     ],
 )
 def test_an_impossible_change_cannot_be_proposed(user, propose, roles, role, operation, problem):
@@ -118,10 +121,10 @@ def test_an_impossible_change_cannot_be_proposed(user, propose, roles, role, ope
 
 def test_an_auditor_holds_no_single_grants(user, propose):
     auditor, person = user("AUDITOR"), user("INTERNAL")
-    with pytest.raises(services.RoleNotAllowed):
+    with pytest.raises(roles_services.RoleNotAllowed):
         propose(user=auditor, capability="commodity.create")
     apply(propose(user=person, capability="commodity.create"))
-    with pytest.raises(services.RoleNotAllowed):
+    with pytest.raises(roles_services.RoleNotAllowed):
         propose(user=again(person), role="AUDITOR")
     apply(propose(user=again(person), capability="commodity.create", operation="remove"))
     assert apply(propose(user=again(person), role="AUDITOR")).status == "applied"
@@ -130,7 +133,7 @@ def test_an_auditor_holds_no_single_grants(user, propose):
 def test_a_proposal_needs_a_reason(user, boss):
     for reason in ("Too short", "x" * 1001, f"   short{' ' * 20}"):
         with pytest.raises(Invalid) as caught:
-            services.propose_role(
+            rights_services.propose_role(
                 user("INTERNAL"), actor=boss, role="INTERNAL_DIRECTOR", operation="add", reason=reason
             )
         assert [fault.pointer for fault in caught.value.errors] == ["/reason"]
@@ -141,17 +144,17 @@ def test_an_auditor_has_no_other_role(user, propose):
     person = user("INTERNAL")
     apply(propose(user=person, role="AUDITOR"))
     assert again(person).role_names == ["AUDITOR"]
-    with pytest.raises(services.RoleNotAllowed):
+    with pytest.raises(roles_services.RoleNotAllowed):
         propose(user=again(person), role="INTERNAL_MANAGER")
     apply(propose(user=again(person), role="AUDITOR", operation="remove"))
     assert again(person).role_names == ["INTERNAL"]
 
 
 def test_users_cannot_propose_rights_for_themselves_or_without_the_capability(user, boss, propose):
-    with pytest.raises(services.GrantToSelf):
+    with pytest.raises(rights_services.GrantToSelf):
         propose(user=boss, role="INTERNAL_DIRECTOR")
     root = user()
-    with pytest.raises(services.GrantToSelf):
+    with pytest.raises(rights_services.GrantToSelf):
         propose(actor=root, user=root, capability="availability.approve")
     with pytest.raises(CapabilityMissing):
         propose(actor=user("INTERNAL_MANAGER"), user=user("INTERNAL"), role="INTERNAL_DIRECTOR")
@@ -160,7 +163,7 @@ def test_users_cannot_propose_rights_for_themselves_or_without_the_capability(us
 @pytest.mark.django_db(transaction=True)
 def test_twenty_concurrent_applications_apply_a_change_once(user):
     person = user("INTERNAL")
-    change = services.propose_capability_change(
+    change = rights_services.propose_capability_change(
         actor=user("INTERNAL_COMPLIANCE"),
         kind="user_role",
         operation="add",
@@ -169,7 +172,7 @@ def test_twenty_concurrent_applications_apply_a_change_once(user):
         reason=WHY,
     )
     results = in_threads(lambda _: apply(change).status)
-    assert (results.count("applied"), results.count(services.ChangeDecided)) == (1, 19)
+    assert (results.count("applied"), results.count(rights_services.ChangeDecided)) == (1, 19)
     change.refresh_from_db()
     assert change.status == "applied"
     assert again(person).role_names == ["INTERNAL", "INTERNAL_DIRECTOR"]
@@ -178,7 +181,7 @@ def test_twenty_concurrent_applications_apply_a_change_once(user):
 def test_the_same_change_is_pending_once(user, propose):
     person = user("INTERNAL")
     change = propose(user=person, role="INTERNAL_DIRECTOR")
-    with pytest.raises(services.ChangePending):
+    with pytest.raises(rights_services.ChangePending):
         propose(user=person, role="INTERNAL_DIRECTOR")
     with pytest.raises(IntegrityError), transaction.atomic(), unguarded_writes():
         CapabilityChange(
@@ -195,12 +198,12 @@ def test_the_same_change_is_pending_once(user, propose):
 
 def test_only_the_proposer_withdraws_a_change(user, propose, boss, emitted):
     change = propose(user=user("INTERNAL"), role="INTERNAL_DIRECTOR")
-    with pytest.raises(services.NotProposer):
-        services.withdraw_capability_change(change, actor=user("INTERNAL_COMPLIANCE"))
-    services.withdraw_capability_change(change, actor=boss)
+    with pytest.raises(rights_services.NotProposer):
+        rights_services.withdraw_capability_change(change, actor=user("INTERNAL_COMPLIANCE"))
+    rights_services.withdraw_capability_change(change, actor=boss)
     assert len(emitted("capability.change_withdrawn")) == 1
     assert end(change, "refused").status == "withdrawn"
-    with pytest.raises(services.ChangeDecided):
+    with pytest.raises(rights_services.ChangeDecided):
         apply(change)
 
 
@@ -243,17 +246,17 @@ def test_the_matrix_changes_and_stays_changed_through_a_sync(user, propose):
 def test_a_role_without_members_gets_no_incompatible_capabilities_either(propose, monkeypatch):
     sides = (frozenset({"commodity.create"}), frozenset({"availability.reserve"}))
     monkeypatch.setattr(capabilities, "APART", sides)
-    with pytest.raises(services.RolesIncompatible):
+    with pytest.raises(roles_services.RolesIncompatible):
         propose(role="INTERNAL_MASTERDATA", capability="availability.reserve", scope="everywhere")
 
 
 def test_no_role_holds_incompatible_capabilities(user, propose, monkeypatch):
     apart = (frozenset({"availability.approve"}), frozenset({"commodity.create"}), *capabilities.APART)
     monkeypatch.setattr(capabilities, "APART", apart)
-    with pytest.raises(services.RolesIncompatible):
+    with pytest.raises(roles_services.RolesIncompatible):
         propose(role="INTERNAL_COMPLIANCE", capability="availability.approve", scope="everywhere")
     user("INTERNAL_MANAGER")
-    with pytest.raises(services.RolesIncompatible):
+    with pytest.raises(roles_services.RolesIncompatible):
         propose(role="INTERNAL", capability="account.manage_users", scope="everywhere")
 
 
@@ -278,7 +281,7 @@ def test_a_grant_on_one_row_is_effective_there_only_and_until_it_is_revoked(user
     assert not again(person).has_perm("availability.create", other)
     assert UserObjectPermission.objects.filter(user=person).count() == 1
     assert emitted("capability.granted")[-1].payload["object_id"] == str(live.pk)
-    with pytest.raises(services.ChangeWithoutEffect):
+    with pytest.raises(rights_services.ChangeWithoutEffect):
         propose(user=again(person), capability="availability.create", **on)
     apply(propose(user=again(person), capability="availability.create", operation="remove", **on))
     assert not again(person).has_perm("availability.create", live)
@@ -291,11 +294,11 @@ def test_the_case_of_the_record_type_does_not_make_a_second_grant(user, offer, p
     on = {"capability": "availability.create", "object_id": live.pk}
     waiting = propose(user=person, object_type="availability.availability", **on)
     assert waiting.object_type == "availability.Availability"
-    with pytest.raises(services.ChangePending):
+    with pytest.raises(rights_services.ChangePending):
         propose(user=person, object_type="availability.Availability", **on)
     apply(waiting)
     assert again(person).has_perm("availability.create", live)
-    with pytest.raises(services.ChangeWithoutEffect):
+    with pytest.raises(rights_services.ChangeWithoutEffect):
         propose(user=again(person), object_type="availability.AVAILABILITY", **on)
 
 
@@ -341,7 +344,7 @@ def test_erasing_a_user_revokes_the_grants(user, offer, propose, emitted):
             object_id=live.pk,
         )
     )
-    services.erase(again(person), actor=SYSTEM, reason_code="asked")
+    users.erase(again(person), actor=SYSTEM, reason_code="asked")
     assert CapabilityGrant.objects.get().status == "revoked"
     assert not UserObjectPermission.objects.filter(user_id=person.pk).exists()
     assert len(emitted("capability.revoked")) == 1
@@ -350,7 +353,7 @@ def test_erasing_a_user_revokes_the_grants(user, offer, propose, emitted):
 def test_a_grant_cannot_combine_incompatible_capabilities(user, propose, monkeypatch):
     apart = (frozenset({"availability.approve"}), frozenset({"account.manage_users"}))
     monkeypatch.setattr(capabilities, "APART", apart)
-    with pytest.raises(services.RolesIncompatible):
+    with pytest.raises(roles_services.RolesIncompatible):
         propose(user=user("INTERNAL_MANAGER"), capability="account.manage_users")
 
 

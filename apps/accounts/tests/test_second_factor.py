@@ -8,9 +8,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from apps.accounts import secrets, services, tokens
+from apps.accounts import secrets, tokens
 from apps.accounts.models import OneTimeToken, RecoveryCode, Session, SignInCounter, TotpDevice, User
-from apps.accounts.services import second_factor
+from apps.accounts.services import common, otp, passwords, second_factor, signing_in, users
 from apps.accounts.tests.factories import (
     AUTH,
     MOBILE,
@@ -145,17 +145,17 @@ def test_a_challenge_that_does_not_hold_begins_anew(client_for, user, change):
         )
     elif change == "password changed":
         person = User.objects.get(pk=person.pk)
-        services.change_password(
+        passwords.change_password(
             person,
             actor=person,
             current_password=PASSWORD,
             new_password="quite another passphrase",
-            origin=services.Origin("api"),
+            origin=common.Origin("api"),
         )
     elif change == "deactivated":
-        services.deactivate(person, actor=SYSTEM)
+        users.deactivate(person, actor=SYSTEM)
     else:
-        services.reset_second_factor(person, actor=SYSTEM)
+        users.reset_second_factor(person, actor=SYSTEM)
     answer = client_for().write(SECOND, {"challenge_token": token, "code": totp_code(seed=seed, steps=1)})
     assert status_and_code(answer) == (401, "account.challenge_invalid")
 
@@ -180,21 +180,21 @@ def test_a_code_older_than_the_newest_taken_is_refused(user):
 @pytest.mark.django_db(transaction=True)
 def test_twenty_concurrent_uses_of_a_code_are_one(user):
     person = user("INTERNAL")
-    asked = services.log_in(
-        actor=SYSTEM, email=person.email, password=PASSWORD, origin=services.Origin("api")
+    asked = signing_in.log_in(
+        actor=SYSTEM, email=person.email, password=PASSWORD, origin=common.Origin("api")
     )
     code = totp_code()
     results = in_threads(
         lambda _: isinstance(
-            services.pass_second_factor(
-                actor=SYSTEM, challenge_token=asked.challenge_token, code=code, origin=services.Origin("api")
+            signing_in.pass_second_factor(
+                actor=SYSTEM, challenge_token=asked.challenge_token, code=code, origin=common.Origin("api")
             ),
-            services.Tokens,
+            common.Tokens,
         )
     )
     assert results.count(True) == 1
     assert Session.objects.count() == 1
-    assert set(results) <= {True, False, services.Locked}
+    assert set(results) <= {True, False, common.Locked}
 
 
 def test_a_recovery_code_is_accepted_once_and_the_last_ones_are_reported(client_for, user, emitted):
@@ -212,18 +212,18 @@ def test_a_recovery_code_is_accepted_once_and_the_last_ones_are_reported(client_
 def test_twenty_concurrent_uses_of_a_recovery_code_are_one(user):
     person = user("SELLER")
     _, codes = with_factor(person)
-    asked = services.log_in(
-        actor=SYSTEM, email=person.email, password=PASSWORD, origin=services.Origin("api")
+    asked = signing_in.log_in(
+        actor=SYSTEM, email=person.email, password=PASSWORD, origin=common.Origin("api")
     )
     results = in_threads(
         lambda _: isinstance(
-            services.pass_second_factor(
+            signing_in.pass_second_factor(
                 actor=SYSTEM,
                 challenge_token=asked.challenge_token,
                 recovery_code=codes[0],
-                origin=services.Origin("api"),
+                origin=common.Origin("api"),
             ),
-            services.Tokens,
+            common.Tokens,
         )
     )
     assert results.count(True) == 1
@@ -280,7 +280,7 @@ def test_a_correct_password_elsewhere_does_not_reset_the_count_of_codes(guess, c
     session = Session.objects.get(pk=client.session_id)
     proofs = [
         lambda: challenge(client_for, person),
-        lambda: services.reauthenticate(session, actor=person, password=PASSWORD),
+        lambda: signing_in.reauthenticate(session, actor=person, password=PASSWORD),
         lambda: client.write(
             f"{AUTH}/me",
             {
@@ -297,7 +297,7 @@ def test_a_correct_password_elsewhere_does_not_reset_the_count_of_codes(guess, c
             if_match=person.version,
         ),
         lambda: client.write(SETUP, {"password": PASSWORD}),
-        lambda: services.verify_otp(actor=SYSTEM, **prove(purpose="sign_in"), origin=services.Origin("api")),
+        lambda: otp.verify_otp(actor=SYSTEM, **prove(purpose="sign_in"), origin=common.Origin("api")),
         lambda: client.write(
             f"{AUTH}/change-password", {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
         ),
@@ -307,9 +307,9 @@ def test_a_correct_password_elsewhere_does_not_reset_the_count_of_codes(guess, c
     for proof in proofs:
         proof()
         assert max(failures()) >= 4 or SignInCounter.objects.exclude(locked_until=None).exists(), proof
-    services.request_password_reset(actor=SYSTEM, email=person.email)
+    passwords.request_password_reset(actor=SYSTEM, email=person.email)
     link = secrets.token_of(OneTimeToken.objects.latest("id"))
-    services.reset_password(actor=SYSTEM, token=link, new_password="yet another passphrase")
+    passwords.reset_password(actor=SYSTEM, token=link, new_password="yet another passphrase")
     assert SignInCounter.objects.exclude(locked_until=None).exists()
 
 
@@ -320,15 +320,17 @@ def test_wrong_codes_of_all_endpoints_count_together_and_lock_every_endpoint(gue
     for place in guess.places:
         assert status_and_code(guess(place)) == (429, "account.locked"), place
     session = Session.objects.get(pk=guess.client.session_id)
-    with pytest.raises(services.Locked):
-        services.reauthenticate(session, actor=guess.person, code=totp_code(seed=guess.seed, steps=1))
+    with pytest.raises(common.Locked):
+        signing_in.reauthenticate(session, actor=guess.person, code=totp_code(seed=guess.seed, steps=1))
 
 
 def test_wrong_codes_at_a_reauthentication_count_with_those_of_a_sign_in(guess):
     session = Session.objects.get(pk=guess.client.session_id)
     for _ in range(5):
-        services.reauthenticate(session, actor=guess.person, code=wrong(totp_code(seed=guess.seed, steps=1)))
-        services.reauthenticate(session, actor=guess.person, password=PASSWORD)
+        signing_in.reauthenticate(
+            session, actor=guess.person, code=wrong(totp_code(seed=guess.seed, steps=1))
+        )
+        signing_in.reauthenticate(session, actor=guess.person, password=PASSWORD)
     assert status_and_code(guess("sign-in")) == (429, "account.locked")
 
 
@@ -344,25 +346,25 @@ def test_a_complete_sign_in_or_a_reset_resets_the_count_of_codes(guess, client_f
     elif cleared_by == "removal":
         assert guess.client.write(DISABLE, {"password": PASSWORD, "code": code}).status_code == 204
     elif cleared_by == "reset":
-        services.reset_second_factor(person, actor=user("INTERNAL_COMPLIANCE"))
+        users.reset_second_factor(person, actor=user("INTERNAL_COMPLIANCE"))
     else:
-        services.unlock(person, actor=user("INTERNAL_COMPLIANCE"))
+        users.unlock(person, actor=user("INTERNAL_COMPLIANCE"))
     assert set(failures()) == {0}
 
 
 def test_a_correct_password_does_not_reset_the_failures_of_codes_by_sms(user):
     person = user("BUYER", email=None, mobile=MOBILE, mobile_verified_at=timezone.now())
     proof = prove(purpose="sign_in")
-    services.verify_otp(
+    otp.verify_otp(
         actor=SYSTEM,
         challenge_id=proof["challenge_id"],
         code=wrong(proof["code"]),
-        origin=services.Origin("api"),
+        origin=common.Origin("api"),
     )
     session = begin_session(person)
-    services.reauthenticate(session, actor=person, password="wrong")
+    signing_in.reauthenticate(session, actor=person, password="wrong")
     assert failures() == [1, 1]
-    services.reauthenticate(session, actor=person, password=PASSWORD)
+    signing_in.reauthenticate(session, actor=person, password=PASSWORD)
     assert failures() == [0, 1]
 
 
@@ -443,16 +445,16 @@ def test_staff_cannot_disable_two_factor_authentication(client_for, user, roles)
 def test_a_lost_factor_is_reset_by_another_person(client_for, user, emitted):
     boss, person = user("INTERNAL_COMPLIANCE"), user("INTERNAL_FINANCE")
     client = client_for(person)
-    with pytest.raises(services.OwnAccount):
-        services.reset_second_factor(boss, actor=boss)
-    services.reset_second_factor(person, actor=boss)
+    with pytest.raises(users.OwnAccount):
+        users.reset_second_factor(boss, actor=boss)
+    users.reset_second_factor(person, actor=boss)
     payload = emitted("mfa.disabled")[-1].payload
     assert (payload["by"], payload["reason_code"]) == (str(boss.pk), "device_lost")
     assert client.read(f"{AUTH}/me").status_code == 401
     answer = client_for().write(LOGIN, {"email": person.email, "password": PASSWORD})
     assert "access_token" in answer.json(), "a limited session, to set a new one up"
-    with pytest.raises(services.MfaNotEnabled):
-        services.reset_second_factor(person, actor=boss)
+    with pytest.raises(common.MfaNotEnabled):
+        users.reset_second_factor(person, actor=boss)
 
 
 def test_a_correct_password_at_the_setup_resets_the_failures(client_for, user):

@@ -12,14 +12,16 @@ from django.contrib.auth.hashers import MD5PasswordHasher, make_password
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from apps.accounts import secrets, services, tokens
+from apps.accounts import secrets, tokens
 from apps.accounts.models import OneTimeToken, PolicyDeviation, RefreshToken, Session, SignInCounter, User
+from apps.accounts.services import common, sessions, signing_in
 from apps.accounts.services.counting import counter_key
 from config.testing import PASSWORD, begin_session
 from erp import access
 from erp.access import SYSTEM
 from erp.ids import uuid7
 from erp.models import unguarded_writes
+from erp.services import Refusal
 
 pytestmark = pytest.mark.django_db
 LOGIN, REFRESH, LIST = "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/commodities"
@@ -113,10 +115,10 @@ def test_no_parallel_failure_is_lost(user):
     def fail(_: int) -> bool:
         try:
             return isinstance(
-                services.log_in(actor=SYSTEM, email=email, password="wrong", origin=services.Origin("api")),
-                services.Refusal,
+                signing_in.log_in(actor=SYSTEM, email=email, password="wrong", origin=common.Origin("api")),
+                Refusal,
             )
-        except services.Locked:
+        except common.Locked:
             return False
         finally:
             connection.close()
@@ -166,9 +168,9 @@ def test_the_users_row_is_not_locked_while_a_password_is_hashed(user, while_hash
     with unguarded_writes():
         SignInCounter(key=counter_key(person.email)).save()
     done = while_hashing(lock)
-    origin = services.Origin("api")
+    origin = common.Origin("api")
     assert isinstance(
-        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=origin), services.Tokens
+        signing_in.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=origin), common.Tokens
     )
     assert done == [2]
 
@@ -183,9 +185,9 @@ def test_a_password_that_was_changed_while_it_was_hashed_is_refused(user, while_
             User.objects.filter(pk=person.pk).update(password=new)
 
     while_hashing(change)
-    origin = services.Origin("api")
-    outcome = services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=origin)
-    assert isinstance(outcome, services.Refusal)
+    origin = common.Origin("api")
+    outcome = signing_in.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=origin)
+    assert isinstance(outcome, Refusal)
     assert not Session.objects.exists()
 
 
@@ -199,8 +201,8 @@ def test_a_lock_set_while_the_right_password_was_hashed_is_effective(user, while
             SignInCounter(key=counter_key(person.email), locked_until=until).save()
 
     while_hashing(shut)
-    with pytest.raises(services.Locked):
-        services.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=services.Origin("api"))
+    with pytest.raises(common.Locked):
+        signing_in.log_in(actor=SYSTEM, email=person.email, password=PASSWORD, origin=common.Origin("api"))
 
 
 def test_a_refresh_returns_new_tokens(signed_in, client_for, emitted):
@@ -229,9 +231,9 @@ def test_a_refresh_token_used_twice_ends_the_session_and_emits_an_event(signed_i
 def test_fifty_refreshes_of_one_token_side_by_side_give_one_pair(signed_in, emitted):
     def rotate(_: int) -> str:
         try:
-            result = services.refresh(actor=SYSTEM, refresh_token=signed_in["refresh_token"])
-            return "reused" if isinstance(result, services.Refusal) else "pair"
-        except services.RefreshInvalid:
+            result = sessions.refresh(actor=SYSTEM, refresh_token=signed_in["refresh_token"])
+            return "reused" if isinstance(result, Refusal) else "pair"
+        except common.RefreshInvalid:
             return "ended"
         finally:
             connection.close()
@@ -310,7 +312,7 @@ def test_an_ended_session_or_deactivated_user_is_refused_at_the_next_request(sig
         person.status = User.Status.ACTIVE
         person.save()
     assert client.read(LIST).status_code == 200
-    services.log_out(session, actor=SYSTEM)
+    sessions.log_out(session, actor=SYSTEM)
     assert client.read(LIST).status_code == 401
 
 

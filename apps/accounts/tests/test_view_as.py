@@ -6,8 +6,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from apps.accounts import events, services, tasks
+from apps.accounts import events, tasks
 from apps.accounts.models import ViewAs
+from apps.accounts.services import viewing
 from apps.partners.models import Partner
 from erp.admin.testing import controls
 from erp.errors import CapabilityMissing, Invalid
@@ -130,29 +131,29 @@ def test_a_view_ends_by_a_click_and_by_expiry(staff_client_for, manager, seller,
 
 
 def test_only_one_view_at_a_time_and_only_of_a_partner_with_active_users(manager, seller, partner):
-    with pytest.raises(services.NobodyToViewAs):
-        services.start_view_as(actor=manager, partner_id=partner().pk, reason=REASON)
+    with pytest.raises(viewing.NobodyToViewAs):
+        viewing.start_view_as(actor=manager, partner_id=partner().pk, reason=REASON)
     with pytest.raises(Invalid) as caught:
-        services.start_view_as(actor=manager, partner_id=uuid4(), reason=REASON)
+        viewing.start_view_as(actor=manager, partner_id=uuid4(), reason=REASON)
     assert [(fault.pointer, fault.code) for fault in caught.value.errors] == [
         ("/partner_id", "does_not_exist"),
     ]
-    view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
-    with pytest.raises(services.AlreadyViewing):
-        services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
+    view = viewing.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
+    with pytest.raises(viewing.AlreadyViewing):
+        viewing.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
     assert view.ends_at - view.created_at == timedelta(minutes=30)
 
 
 def test_viewing_needs_the_capability_and_only_the_viewer_ends_a_view(user, manager, seller):
     with pytest.raises(CapabilityMissing):
-        services.start_view_as(actor=user("INTERNAL"), partner_id=seller.partner_id, reason=REASON)
-    view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
-    with pytest.raises(services.NotViewer):
-        services.end_view_as(view, actor=user("INTERNAL_MANAGER"))
+        viewing.start_view_as(actor=user("INTERNAL"), partner_id=seller.partner_id, reason=REASON)
+    view = viewing.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
+    with pytest.raises(viewing.NotViewer):
+        viewing.end_view_as(view, actor=user("INTERNAL_MANAGER"))
 
 
 def test_an_expired_view_is_ended_once_with_an_event(manager, seller, emitted):
-    view = services.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
+    view = viewing.start_view_as(actor=manager, partner_id=seller.partner_id, reason=REASON)
     assert tasks.expire_views_as() == 0
     ago = timezone.now() - timedelta(minutes=31)
     with unguarded_writes():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from apps.accounts import services as accounts
+from apps.accounts.services import rights
 from apps.approvals import services
 from apps.approvals.models import ApprovalDecision, ApprovalRequest
 from erp.audit.sources import PROJECT
@@ -49,7 +49,7 @@ def test_a_process_killed_during_an_approval_stores_both_or_neither(
     moment: str, user: Any, deliver: Any
 ) -> None:
     person, decider = user("INTERNAL"), user("INTERNAL_COMPLIANCE")
-    change = accounts.propose_role(
+    change = rights.propose_role(
         person,
         actor=user("INTERNAL_COMPLIANCE"),
         role="INTERNAL_MANAGER",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.accounts import services as accounts
+from apps.accounts.services import rights
 from apps.approvals import services
 from apps.approvals.tests.examples import make_request
 from apps.approvals.tests.kinds import LIMIT, OFFER
@@ -36,10 +36,10 @@ def test_super_administrators_and_users_with_single_grants_are_notified_too(worl
     head, granted, boss = user(), user("INTERNAL"), user("INTERNAL_COMPLIANCE")
     request = make_request(world)
     for capability in ("approval.decide", request.capability):
-        change = accounts.propose_grant(
+        change = rights.propose_grant(
             granted, actor=boss, capability=capability, operation="add", reason="Deputises this week."
         )
-        accounts.apply_capability_change(change, actor=SYSTEM)
+        rights.apply_capability_change(change, actor=SYSTEM)
     deliver()
     assert {head.pk, granted.pk} <= {
         message.user_id for message in Message.objects.filter(context={"approval_id": str(request.pk)})

@@ -3,8 +3,9 @@
 import pytest
 from django.contrib.auth.models import Group
 
-from apps.accounts import services as accounts
 from apps.accounts.models import CapabilityChange, PolicyDeviation, User
+from apps.accounts.services import rights
+from apps.accounts.services import roles as roles_services
 from apps.approvals import services, tasks
 from apps.approvals.models import ApprovalRequest
 from erp import access
@@ -26,9 +27,7 @@ def proposed(compliance, deliver):
     """A proposed role of a user, and the approval request for it."""
 
     def make(person, role="INTERNAL_MANAGER", by=None):
-        change = accounts.propose_role(
-            person, actor=by or compliance(), role=role, operation="add", reason=WHY
-        )
+        change = rights.propose_role(person, actor=by or compliance(), role=role, operation="add", reason=WHY)
         deliver()
         return change, ApprovalRequest.objects.get(subject_id=change.pk)
 
@@ -73,7 +72,7 @@ def test_neither_the_requester_nor_the_user_concerned_decides_even_as_superuser(
 def test_members_of_a_role_do_not_decide_on_its_rights_and_a_deviation_survives(
     user, compliance, deliver, emitted
 ):
-    change = accounts.propose_matrix_change(
+    change = rights.propose_matrix_change(
         actor=user(), role="INTERNAL_COMPLIANCE", capability="job.cancel"
         if "job.cancel" in access.registry.capabilities else "availability.approve",
         scope="everywhere", operation="add", reason=WHY,
@@ -130,13 +129,13 @@ def test_a_change_of_the_base_before_the_decision_is_reported_and_makes_the_requ
 def test_a_change_of_the_matrix_before_the_decision_makes_the_request_stale_too(user, compliance, deliver):
     maker = user()
     first, second = (
-        accounts.propose_matrix_change(
+        rights.propose_matrix_change(
             actor=maker, role="BROKER", capability=name, scope="own", operation="add", reason=WHY
         )
         for name in ("availability.create", "availability.release")
     )
     deliver()
-    accounts.apply_capability_change(first, actor=SYSTEM)
+    rights.apply_capability_change(first, actor=SYSTEM)
     request = ApprovalRequest.objects.get(subject_id=second.pk)
     with pytest.raises(services.Stale):
         approve(request, compliance())
@@ -151,7 +150,7 @@ def test_the_approver_sees_why_the_change_is_refused_by_then_and_nothing_changes
         User.objects.filter(pk=person.pk).update(
             user_type="SUPER_ADMIN", is_superuser=True, organization_id=None
         )
-    with pytest.raises(accounts.RoleNotAllowed):
+    with pytest.raises(roles_services.RoleNotAllowed):
         approve(request, compliance())
     assert (again(change).status, again(request).status) == ("proposed", "pending")
 
@@ -177,7 +176,7 @@ def test_however_a_request_ends_the_proposal_ends_with_it(user, compliance, prop
     elif end == "withdraw":
         services.withdraw(request, actor=change.proposed_by)
     else:
-        accounts.withdraw_capability_change(change, actor=change.proposed_by)
+        rights.withdraw_capability_change(change, actor=change.proposed_by)
     deliver()
     assert again(change).status == status
     assert again(request).status == status

@@ -3,7 +3,7 @@
 from datetime import date
 from decimal import Decimal
 
-from apps.locations import services
+from apps.locations.services import distances
 from erp.access import SYSTEM
 from erp.api.examples import Example
 from erp.files import CSV, Upload
@@ -90,7 +90,7 @@ def gujarat(world):
 
 
 def add_distance(world, viewer):
-    services.set_distance(
+    distances.set_distance(
         gujarat(world),
         actor=SYSTEM,
         to=world.place(),

@@ -16,8 +16,9 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from apps.locations import events, services
+from apps.locations import events
 from apps.locations.models import Location, ProviderRef
+from apps.locations.services import imports
 from config.tests.jobs_support import LARGE, finished, memory_taken, refused
 from erp.audit.sources import PROJECT
 from erp.files import CSV, Upload
@@ -353,7 +354,7 @@ def test_a_large_table_takes_no_memory_and_every_row_is_accounted_for(user, plac
             f"CITY,Town {number:05},{'24' if number % 100 else '99'},{'360311'}" for number in range(count)
         ]
         file = table(*lines, header="type,name,state,pincode")
-        return services.bulk_import(actor=actor, file=file, mode="partial")
+        return imports.bulk_import(actor=actor, file=file, mode="partial")
 
     small, job = queued(LARGE // 5), queued(LARGE)
     assert memory_taken(small, job) < 5 * LARGE

@@ -12,11 +12,12 @@ import pytest
 from django.core import signing
 from django.db import connection
 
-from apps.locations import events, services
+from apps.locations import events
 from apps.locations.clients.nominatim import Nominatim
 from apps.locations.details import Details
 from apps.locations.gazetteer import gazetteer
 from apps.locations.models import Location
+from apps.locations.services import reference
 from erp.access import SYSTEM
 from erp.idempotency.models import Record
 from erp.identifiers import pin_fits
@@ -176,14 +177,14 @@ def test_an_altered_or_old_token_is_refused_and_a_replayed_key_answered(user, cl
 
 
 def test_bundled_ports_and_cotton_places_are_loaded_once(place):
-    count = services.load_places(actor=SYSTEM)
+    count = reference.load_places(actor=SYSTEM)
     assert count > 900
     mundra = Location.objects.get(type="PORT", name="Mundra")
     assert (mundra.customs_code, mundra.state_id, mundra.is_verified) == ("INMUN1", "24", True)
     rayagada = Location.objects.get(type="STATION", name="Rayagada")
     assert (rayagada.state_id, rayagada.parent.type) == ("21", "DISTRICT")
     before = EventOutbox.objects.count()
-    assert services.load_places(actor=SYSTEM) == 0
+    assert reference.load_places(actor=SYSTEM) == 0
     assert EventOutbox.objects.count() == before
 
 

@@ -7,8 +7,9 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from apps.locations import events, services
+from apps.locations import events
 from apps.locations.models import Location, PinPrefix, State
+from apps.locations.services import distances, places, reference
 from erp.access import SYSTEM
 from erp.outbox.models import EventOutbox
 
@@ -84,7 +85,7 @@ def test_states_are_36_and_a_shared_prefix_is_two_rows(place, client_for, user):
         "37",
     ]
     before = EventOutbox.objects.count()
-    assert services.load_states(actor=SYSTEM) == 0
+    assert reference.load_states(actor=SYSTEM) == 0
     assert EventOutbox.objects.count() == before
     client = client_for(user("BUYER"))
     delhi = client.read("/api/v1/states/07").json()
@@ -178,7 +179,7 @@ def test_a_provider_id_belongs_to_one_place(staff, place, emitted, keeper):
     assert (again.status_code, again.json()) == (200, first.json())
     assert len(emitted("location.created")) == before
     row = Location.objects.get(pk=first.json()["id"])
-    services.update(row, actor=SYSTEM, name=row.name, status="ARCHIVED")
+    places.update(row, actor=SYSTEM, name=row.name, status="ARCHIVED")
     assert codes(staff.write(PATH, named))[:2] == (409, "location.archived")
 
 
@@ -206,11 +207,11 @@ def test_a_put_is_bound_to_the_version_that_was_read(keeper, place, assert_emitt
 
 
 def test_a_change_makes_a_confirmed_place_unconfirmed(place, user):
-    made = services.confirm(place("Gondal", pincode="360311"), actor=user("INTERNAL_MASTERDATA"))
+    made = places.confirm(place("Gondal", pincode="360311"), actor=user("INTERNAL_MASTERDATA"))
     assert (made.is_verified, made.verified_by) == (True, "staff")
-    made = services.update(made, actor=SYSTEM, name="Gondal Yard", pincode="360311", status="ACTIVE")
+    made = places.update(made, actor=SYSTEM, name="Gondal Yard", pincode="360311", status="ACTIVE")
     assert made.is_verified
-    made = services.update(made, actor=SYSTEM, name="Gondal Yard", pincode="360312", status="ACTIVE")
+    made = places.update(made, actor=SYSTEM, name="Gondal Yard", pincode="360312", status="ACTIVE")
     assert (made.is_verified, made.verified_by) == (False, None)
 
 
@@ -283,15 +284,15 @@ def test_a_distance_applies_both_ways_unless_the_way_back_has_its_own(user, clie
     assert codes(distance(rajkot, nowhere))[:2] == (422, "location.no_coordinates")
     today = timezone.localdate()
     for km, start in ((Decimal("190.0"), today - timedelta(days=400)), (Decimal("205.5"), today)):
-        services.set_distance(
+        distances.set_distance(
             rajkot, actor=SYSTEM, to=mundra, mode="ROAD", km=km, valid_from=start, source="chart"
         )
     later = today + timedelta(days=1)
-    services.set_distance(
+    distances.set_distance(
         rajkot, actor=SYSTEM, to=mundra, mode="ROAD", km=Decimal(1), valid_from=later, source="chart"
     )
     assert distance(rajkot, mundra).json()["km"] == distance(mundra, rajkot).json()["km"] == "205.5"
-    services.set_distance(
+    distances.set_distance(
         mundra, actor=SYSTEM, to=rajkot, mode="ROAD", km=Decimal(211), valid_from=today, source="chart"
     )
     assert distance(mundra, rajkot).json()["km"] == "211.0"

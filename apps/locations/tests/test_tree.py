@@ -12,8 +12,10 @@ from uuid import uuid4
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from apps.locations import events, services
+from apps.locations import events
 from apps.locations.models import LEVELS, Distance, Location, ProviderRef
+from apps.locations.services import distances, rules, tree
+from apps.locations.services import places as places_services
 from erp.access import SYSTEM
 from erp.errors import DomainError, PreconditionFailed
 from erp.models import unguarded_writes
@@ -62,13 +64,13 @@ def test_a_move_includes_all_places_below(place, assert_emitted, emitted):
     gin = place(type="GIN", parent=yard)
     press = place(type="OTHER", parent=gin)
     maharashtra = Location.objects.get(type="STATE", state="27")
-    moved = services.reparent(yard, actor=SYSTEM, parent=maharashtra)
+    moved = tree.reparent(yard, actor=SYSTEM, parent=maharashtra)
     assert (moved.parent_id, moved.state_id) == (maharashtra.pk, "27")
     for row in (gin, press):
         row.refresh_from_db()
         assert (row.state_id, row.version) == ("27", 2)
     assert_emitted(events.LocationReparented, old_state="24", new_state="27")
-    services.reparent(moved, actor=SYSTEM, parent=maharashtra)
+    tree.reparent(moved, actor=SYSTEM, parent=maharashtra)
     assert len(emitted("location.reparented")) == 1
 
 
@@ -79,30 +81,30 @@ def test_a_move_that_breaks_the_tree_is_refused(place):
     hall = place(type="OTHER", parent=place(type="OTHER", parent=place(type="OTHER")))
     maharashtra = Location.objects.get(type="STATE", state="27")
     for target, parent, refused in (
-        (gin, press, services.Cycle),
-        (gin, gin, services.Cycle),
-        (yard, press, services.Cycle),
-        (yard, hall, services.ParentType),
-        (gin, hall, services.TooDeep),
-        (yard, maharashtra, services.PinStateMismatch),
-        (gin, None, services.ParentType),
-        (maharashtra, yard, services.Protected),
+        (gin, press, rules.Cycle),
+        (gin, gin, rules.Cycle),
+        (yard, press, rules.Cycle),
+        (yard, hall, rules.ParentType),
+        (gin, hall, rules.TooDeep),
+        (yard, maharashtra, rules.PinStateMismatch),
+        (gin, None, rules.ParentType),
+        (maharashtra, yard, rules.Protected),
     ):
         with pytest.raises(refused):
-            services.reparent(target, actor=SYSTEM, parent=parent)
-    gin = services.update(gin, actor=SYSTEM, name=gin.name, status="ARCHIVED")
-    with pytest.raises(services.NotActive):
-        services.reparent(gin, actor=SYSTEM, parent=hall)
-    with pytest.raises(services.NotActive):
-        services.reparent(place(type="OTHER"), actor=SYSTEM, parent=gin)
+            tree.reparent(target, actor=SYSTEM, parent=parent)
+    gin = places_services.update(gin, actor=SYSTEM, name=gin.name, status="ARCHIVED")
+    with pytest.raises(rules.NotActive):
+        tree.reparent(gin, actor=SYSTEM, parent=hall)
+    with pytest.raises(rules.NotActive):
+        tree.reparent(place(type="OTHER"), actor=SYSTEM, parent=gin)
     assert_a_tree(Location.objects.all())
 
 
 def test_every_pin_code_below_a_moved_place_must_belong_to_the_new_state(place):
     yard = place()
     place(type="GIN", parent=yard, pincode="360311")
-    with pytest.raises(services.PinStateMismatch):
-        services.reparent(yard, actor=SYSTEM, parent=Location.objects.get(type="STATE", state="27"))
+    with pytest.raises(rules.PinStateMismatch):
+        tree.reparent(yard, actor=SYSTEM, parent=Location.objects.get(type="STATE", state="27"))
     assert Location.objects.get(pk=yard.pk).state_id == "24"
 
 
@@ -111,13 +113,13 @@ def test_a_merge_moves_everything_to_the_winner(place, emitted, assert_emitted):
     winner = place("Gondal", aliases=["gondal yard"])
     gin = place(type="GIN", parent=loser)
     far = place()
-    services.set_distance(
+    distances.set_distance(
         loser, actor=SYSTEM, to=far, mode="ROAD", km=Decimal(9), valid_from="2026-01-01", source="chart"
     )
-    services.set_distance(
+    distances.set_distance(
         loser, actor=SYSTEM, to=winner, mode="ROAD", km=Decimal(1), valid_from="2026-01-01", source="chart"
     )
-    answered = services.merge(loser, actor=SYSTEM, into=winner, reason="Entered twice.")
+    answered = tree.merge(loser, actor=SYSTEM, into=winner, reason="Entered twice.")
     assert (answered.pk, answered.aliases) == (winner.pk, ["gondal yard", "Gondal APMC"])
     gin.refresh_from_db()
     assert gin.parent_id == winner.pk
@@ -131,7 +133,7 @@ def test_a_merge_moves_everything_to_the_winner(place, emitted, assert_emitted):
 def test_a_merge_adds_aliases_only_up_to_the_limit(place, user, client_for):
     loser = place("Gondal APMC", aliases=[f"Yard {n}" for n in range(19)])
     winner = place("Gondal", aliases=[f"Market {n}" for n in range(15)])
-    services.merge(loser, actor=SYSTEM, into=winner, reason="Entered twice.")
+    tree.merge(loser, actor=SYSTEM, into=winner, reason="Entered twice.")
     winner.refresh_from_db()
     assert len(winner.aliases) == 20
     client = client_for(user("INTERNAL_MASTERDATA"))
@@ -144,8 +146,8 @@ def test_a_merge_adds_aliases_only_up_to_the_limit(place, user, client_for):
 def test_a_place_abroad_moves_to_india_only_with_what_lies_below_it(place):
     abroad = place("Yard", type="WAREHOUSE", country="AE", state=None)
     place("Shed", type="WAREHOUSE", parent=abroad, latitude=Decimal(25), longitude=Decimal(55))
-    with pytest.raises(services.OutsideCountry):
-        services.reparent(abroad, actor=SYSTEM, parent=place("Gondal"))
+    with pytest.raises(rules.OutsideCountry):
+        tree.reparent(abroad, actor=SYSTEM, parent=place("Gondal"))
 
 
 def test_the_database_refuses_a_latitude_without_a_longitude(place):
@@ -163,7 +165,7 @@ def test_a_merged_place_points_directly_to_its_successor(place, user, client_for
     into = {"into_id": str(second.pk), "reason": "Entered twice."}
     done = keeper.write(f"{PATH}/{first.pk}/merge", into, key=key)
     assert (done.status_code, done.json()["id"]) == (200, str(second.pk))
-    services.merge(second, actor=SYSTEM, into=third, reason="Entered thrice.")
+    tree.merge(second, actor=SYSTEM, into=third, reason="Entered thrice.")
     replayed = keeper.write(f"{PATH}/{first.pk}/merge", into, key=key)
     assert (replayed.status_code, replayed.content) == (200, done.content)
     answer = keeper.read(f"{PATH}/{first.pk}")
@@ -191,22 +193,22 @@ def test_an_invalid_merge_is_refused(place):
     inner = place(type="GIN", parent=gin)
     abroad = place(type="MANDI", country="BD")
     old = place()
-    services.update(old, actor=SYSTEM, name=old.name, status="ARCHIVED")
+    places_services.update(old, actor=SYSTEM, name=old.name, status="ARCHIVED")
     for loser, winner, refused in (
-        (yard, yard, services.SameRow),
-        (yard, gin, services.OtherType),
-        (yard, abroad, services.OtherCountry),
-        (gin, inner, services.Cycle),
-        (yard, old, services.NotActive),
-        (old, yard, services.NotActive),
+        (yard, yard, tree.SameRow),
+        (yard, gin, tree.OtherType),
+        (yard, abroad, tree.OtherCountry),
+        (gin, inner, rules.Cycle),
+        (yard, old, rules.NotActive),
+        (old, yard, rules.NotActive),
     ):
         with pytest.raises(refused):
-            services.merge(loser, actor=SYSTEM, into=winner, reason="Why not.")
+            tree.merge(loser, actor=SYSTEM, into=winner, reason="Why not.")
     place("Twin", type="GIN", parent=yard)
     twin = place()
     place("twin", type="GIN", parent=twin)
-    with pytest.raises(services.Duplicate):
-        services.merge(yard, actor=SYSTEM, into=twin, reason="Entered twice.")
+    with pytest.raises(rules.Duplicate):
+        tree.merge(yard, actor=SYSTEM, into=twin, reason="Entered twice.")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -234,8 +236,8 @@ def test_one_of_two_concurrent_moves_into_each_other_is_refused(place):
     for _ in range(5):
         first, second = place(type="GIN"), place(type="GIN")
         results = at_once(
-            lambda a=first, b=second: services.reparent(a, actor=SYSTEM, parent=b),
-            lambda a=first, b=second: services.reparent(b, actor=SYSTEM, parent=a),
+            lambda a=first, b=second: tree.reparent(a, actor=SYSTEM, parent=b),
+            lambda a=first, b=second: tree.reparent(b, actor=SYSTEM, parent=a),
         )
         assert sorted(type(result).__name__ for result in results) == ["Cycle", "Location"]
 
@@ -245,8 +247,8 @@ def test_one_of_two_concurrent_merges_into_each_other_is_refused(place):
     for _ in range(5):
         first, second = place(), place()
         results = at_once(
-            lambda a=first, b=second: services.merge(a, actor=SYSTEM, into=b, reason="Twice."),
-            lambda a=first, b=second: services.merge(b, actor=SYSTEM, into=a, reason="Twice."),
+            lambda a=first, b=second: tree.merge(a, actor=SYSTEM, into=b, reason="Twice."),
+            lambda a=first, b=second: tree.merge(b, actor=SYSTEM, into=a, reason="Twice."),
         )
         statuses = sorted(
             getattr(result, "status", "") if isinstance(result, DomainError) else 200 for result in results
@@ -272,9 +274,9 @@ def test_random_moves_merges_and_new_places_leave_a_tree(place):
                 try:
                     if act < 0.6:
                         target = dice.choice([other, other, *states])
-                        services.reparent(one, actor=SYSTEM, if_version=one.version, parent=target)
+                        tree.reparent(one, actor=SYSTEM, if_version=one.version, parent=target)
                     elif act < 0.75:
-                        services.merge(one, actor=SYSTEM, into=other, reason="Random.")
+                        tree.merge(one, actor=SYSTEM, into=other, reason="Random.")
                     else:
                         keys.append(place(type=dice.choice(("GIN", "OTHER")), parent=other).pk)
                 except (DomainError, PreconditionFailed):

@@ -88,7 +88,7 @@ CANARY = "Wonderful Prize Inside"
 def test_user_input_is_not_sent_to_an_unverified_address(
     ask, deliver, texts, post, user, organization, locale
 ):
-    from apps.accounts import services as accounts
+    from apps.accounts.services import joining
 
     person = user("SELLER", full_name=CANARY, locale=locale)
     ask("register", sign_up("one@example.com") | {"full_name": CANARY, "locale": locale})
@@ -98,7 +98,7 @@ def test_user_input_is_not_sent_to_an_unverified_address(
         "notify_email": True, "notify_sms": False, "current_password": PASSWORD,
     }  # fmt: skip
     ask("me", change, person, method="PUT", if_match=person.version)
-    accounts.invite(
+    joining.invite(
         actor=user("INTERNAL_COMPLIANCE"),
         email="three@example.com",
         full_name=CANARY,
@@ -281,9 +281,9 @@ def test_the_owner_of_an_address_is_notified_of_sign_ups_once_a_day(ask, deliver
 
 
 def test_the_link_of_an_invitation_activates_the_account(deliver, texts, post, user, ask, organization):
-    from apps.accounts import services as accounts
+    from apps.accounts.services import joining
 
-    accounts.invite(
+    joining.invite(
         actor=user("INTERNAL_COMPLIANCE"),
         email="ravi@example.com",
         full_name="Ravi Shah",

@@ -8,7 +8,6 @@ from uuid import uuid4
 from django.db import transaction
 from stdnum import luhn
 
-from apps.organization import services
 from apps.organization.models import (
     AllocatedNumber,
     BankAccount,
@@ -17,6 +16,8 @@ from apps.organization.models import (
     GstRegistration,
     Organization,
 )
+from apps.organization.services import accounts, registrations, years
+from apps.organization.services import series as series_services
 from erp import clock
 from erp.access import SYSTEM
 
@@ -38,7 +39,7 @@ def gstin(organization: Organization, state: str = "27", entity: str = "1") -> s
 
 def registration(organization: Organization, entity: str = "1", **fields: Any) -> GstRegistration:
     """Add a registration in Mumbai; the first is primary."""
-    made: GstRegistration = services.add_gst_registration(
+    made: GstRegistration = registrations.add_gst_registration(
         organization,
         actor=SYSTEM,
         **{
@@ -64,7 +65,7 @@ def year_of(day: date) -> tuple[date, date]:
 def year(organization: Organization, start: date | None = None, **fields: Any) -> FinancialYear:
     """Add the year that starts on a day (default: the one that includes today)."""
     first, last = year_of(start or clock.today())
-    made: FinancialYear = services.add_financial_year(
+    made: FinancialYear = years.add_financial_year(
         organization, actor=SYSTEM, **{"start_date": start or first, "end_date": last, **fields}
     )
     return made
@@ -72,7 +73,7 @@ def year(organization: Organization, start: date | None = None, **fields: Any) -
 
 def series(organization: Organization, kind: str = "trade", **fields: Any) -> DocumentSeries:
     """Add a series to the organization's latest year."""
-    made: DocumentSeries = services.add_document_series(
+    made: DocumentSeries = series_services.add_document_series(
         organization,
         actor=SYSTEM,
         **{
@@ -88,7 +89,7 @@ def series(organization: Organization, kind: str = "trade", **fields: Any) -> Do
 def account(organization: Organization, *, by: Any, number: str = "", **fields: Any) -> BankAccount:
     """Add an account proposed by ``by``, which is pending approval."""
     digits = number or f"50100{next(_numbers):09d}"
-    made: BankAccount = services.add_bank_account(
+    made: BankAccount = accounts.add_bank_account(
         organization,
         actor=by,
         **{
@@ -107,7 +108,7 @@ def account(organization: Organization, *, by: Any, number: str = "", **fields: 
 def number(organization: Organization, kind: str = "trade", **fields: Any) -> AllocatedNumber:
     """Allocate a number in its own transaction."""
     with transaction.atomic():
-        allocation: AllocatedNumber = services.allocate_number(
+        allocation: AllocatedNumber = series_services.allocate_number(
             organization,
             actor=fields.pop("actor", SYSTEM),
             type=kind,

@@ -7,8 +7,10 @@ from django.db import IntegrityError, connection, transaction
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from apps.organization import events, services
+from apps.organization import events
 from apps.organization.models import BankAccount
+from apps.organization.services import accounts as accounts_services
+from apps.organization.services import rules
 from apps.organization.tests import factories
 from erp.access import SYSTEM
 from erp.errors import CapabilityMissing, SelfApproval
@@ -59,7 +61,7 @@ def refuse(user, deliver):
 
 def change(account, actor, **fields):
     account.refresh_from_db()
-    return services.update_bank_account(
+    return accounts_services.update_bank_account(
         account,
         actor=actor,
         **{
@@ -117,7 +119,7 @@ def test_a_refused_account_stays_refused_and_can_be_proposed_again(organization,
     account = refuse(factories.account(company, by=proposer, number=NUMBER))
     assert account.status == "refused"
     assert emitted("organization.bank_account.refused")
-    with pytest.raises(services.InvalidState):
+    with pytest.raises(rules.InvalidState):
         change(account, proposer, status="active")
     assert factories.account(company, by=proposer, number=NUMBER).status == "pending_approval"
 
@@ -130,10 +132,10 @@ def test_the_system_cannot_propose_an_account(organization):
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"number_again": "50100777123454322"}, services.NumbersDiffer),
-        ({"ifsc": None}, services.BankCodeMismatch),
-        ({"swift": "ZZZBINBBXXX"}, services.BankCodeMismatch),
-        ({"currency": "USD"}, services.BankCodeMismatch),
+        ({"number_again": "50100777123454322"}, accounts_services.NumbersDiffer),
+        ({"ifsc": None}, accounts_services.BankCodeMismatch),
+        ({"swift": "ZZZBINBBXXX"}, accounts_services.BankCodeMismatch),
+        ({"currency": "USD"}, accounts_services.BankCodeMismatch),
     ],
 )
 def test_contradicting_fields_are_refused(organization, proposer, fields, problem):
@@ -145,7 +147,7 @@ def test_contradicting_fields_are_refused(organization, proposer, fields, proble
 def test_a_duplicate_account_is_refused_however_its_number_is_written(organization, proposer):
     company = organization()
     factories.account(company, by=proposer, number=NUMBER)
-    with pytest.raises(services.BankAccountTaken), transaction.atomic():
+    with pytest.raises(accounts_services.BankAccountTaken), transaction.atomic():
         factories.account(company, by=proposer, number=f"{NUMBER[:4]} {NUMBER[4:]}")
     assert factories.account(company, by=proposer, number=NUMBER, ifsc="ZZZB0000002").pk
     assert factories.account(organization(), by=proposer, number=NUMBER).pk
@@ -155,9 +157,9 @@ def test_one_account_of_a_currency_is_the_default(organization, proposer, approv
     company = organization()
     first = approve(factories.account(company, by=proposer, is_default=True))
     second = approve(factories.account(company, by=proposer))
-    with pytest.raises(services.DefaultRequired):
+    with pytest.raises(accounts_services.DefaultRequired):
         change(first, proposer, is_default=False)
-    with pytest.raises(services.DefaultRequired):
+    with pytest.raises(accounts_services.DefaultRequired):
         change(first, proposer, status="inactive", is_default=False)
     assert change(second, proposer, is_default=True).is_default
     first.refresh_from_db()
@@ -167,7 +169,7 @@ def test_one_account_of_a_currency_is_the_default(organization, proposer, approv
         (str(first.pk), False),
         (str(second.pk), True),
     ]
-    with pytest.raises(services.NotActive):
+    with pytest.raises(accounts_services.NotActive):
         change(first, proposer, status="inactive", is_default=True)
     assert change(first, proposer, status="inactive").status == "inactive"
 
@@ -271,6 +273,6 @@ def test_an_encrypted_number_cannot_be_decrypted_in_another_row(organization, pr
 def test_showing_the_full_number_emits_an_event(organization, proposer, user, assert_emitted):
     account = factories.account(organization(), by=proposer, number=NUMBER)
     with pytest.raises(CapabilityMissing):
-        services.show_number(account, actor=user("INTERNAL_MANAGER"))
-    assert services.show_number(account, actor=proposer) == NUMBER
+        accounts_services.show_number(account, actor=user("INTERNAL_MANAGER"))
+    assert accounts_services.show_number(account, actor=proposer) == NUMBER
     assert_emitted(events.BankAccountNumberShown, bank_account_id=str(account.pk), shown_to=str(proposer.pk))

@@ -8,13 +8,15 @@ from uuid import uuid4
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from apps.organization import events, services
+from apps.organization import events
 from apps.organization.models import (
     AllocatedNumber,
     DocumentSeries,
     FinancialYear,
     NumberFormat,
 )
+from apps.organization.services import rules, years
+from apps.organization.services import series as series_services
 from apps.organization.tests import factories
 from erp import clock
 from erp.access import SYSTEM
@@ -145,7 +147,7 @@ def test_a_number_grows_beyond_its_width_up_to_the_legal_limit_of_sixteen_charac
     assert at(0).document_number == f"MUM/{code}/00001"
     assert at(99_999).document_number == f"MUM/{code}/100000"
     assert at(9_999_998).document_number == f"MUM/{code}/9999999"
-    with pytest.raises(services.SeriesExhausted):
+    with pytest.raises(series_services.SeriesExhausted):
         at(9_999_999)
     series.refresh_from_db()
     assert (series.last_number, AllocatedNumber.objects.count()) == (9_999_999, 3)
@@ -153,7 +155,7 @@ def test_a_number_grows_beyond_its_width_up_to_the_legal_limit_of_sixteen_charac
 
 def test_a_number_is_allocated_in_the_callers_transaction_or_not_at_all(company, monkeypatch):
     with pytest.raises(TransactionMissing):
-        services.allocate_number(
+        series_services.allocate_number(
             company,
             actor=SYSTEM,
             type="trade",
@@ -196,7 +198,7 @@ def test_the_last_second_of_march_and_the_first_of_april_fall_into_two_years(org
 
 
 def test_a_date_after_today_is_refused(company):
-    with pytest.raises(services.DateInFuture):
+    with pytest.raises(series_services.DateInFuture):
         factories.number(company, document_date=TODAY + timedelta(days=1))
     assert factories.number(company, document_date=TODAY).number == 1
 
@@ -212,14 +214,14 @@ def test_only_a_series_without_date_order_accepts_an_earlier_date(company):
         if start == TODAY:
             continue
         if ordered:
-            with pytest.raises(services.DateOutOfOrder):
+            with pytest.raises(series_services.DateOutOfOrder):
                 factories.number(company, kind, document_date=start, **options)
         else:
             assert factories.number(company, kind, document_date=start).number == 3
 
 
 def test_no_number_is_allocated_without_a_financial_year(company):
-    with pytest.raises(services.FinancialYearMissing):
+    with pytest.raises(rules.FinancialYearMissing):
         factories.number(company, document_date=date(2001, 1, 1))
 
 
@@ -232,7 +234,7 @@ def test_a_soft_closed_year_accepts_postings_of_users_who_manage_years(company, 
     moved(company.financial_years.get(), "soft_closed")
     finance = user("INTERNAL_FINANCE", organization_id=company.pk)
     for actor in (SYSTEM, user("INTERNAL_MANAGER", organization_id=company.pk)):
-        with pytest.raises((services.FinancialYearSoftClosed, CapabilityMissing)):
+        with pytest.raises((rules.FinancialYearSoftClosed, CapabilityMissing)):
             factories.number(company, actor=actor)
     assert factories.number(company, actor=finance).number == 1
 
@@ -240,7 +242,7 @@ def test_a_soft_closed_year_accepts_postings_of_users_who_manage_years(company, 
 def test_a_locked_year_accepts_no_postings(company, user):
     moved(company.financial_years.get(), "locked")
     for actor in (SYSTEM, user(), user("INTERNAL_FINANCE", organization_id=company.pk)):
-        with pytest.raises(services.FinancialYearLocked):
+        with pytest.raises(rules.FinancialYearLocked):
             factories.number(company, actor=actor)
     assert not company.financial_years.get().writable_by(user(), TODAY)
 
@@ -262,7 +264,7 @@ def test_allocating_a_number_and_locking_its_year_wait_for_each_other(organizati
     company = organization()
     year = factories.year(company, date(2024, 4, 1))
     factories.series(company)
-    year = services.update_financial_year(
+    year = years.update_financial_year(
         year, actor=SYSTEM, start_date=year.start_date, end_date=year.end_date, status="soft_closed"
     )
     taken, waited = threading.Event(), []
@@ -270,7 +272,7 @@ def test_allocating_a_number_and_locking_its_year_wait_for_each_other(organizati
     def lock():
         taken.wait(30)
         try:
-            services.update_financial_year(
+            years.update_financial_year(
                 year, actor=SYSTEM, start_date=year.start_date, end_date=year.end_date, status="locked"
             )
             waited.append(AllocatedNumber.objects.count())
@@ -293,17 +295,17 @@ def test_allocating_a_number_and_locking_its_year_wait_for_each_other(organizati
     thread.join(30)
     assert waited == [1]
     assert company.document_series.get().status == "closed"
-    with pytest.raises(services.FinancialYearLocked):
+    with pytest.raises(rules.FinancialYearLocked):
         factories.number(company, actor=keeper, document_date=date(2025, 3, 31))
 
 
 def test_gst_documents_need_a_registration_and_others_must_not_have_one(company, organization):
     registration = company.gst_registrations.get()
-    with pytest.raises(services.GstRegistrationRequired):
+    with pytest.raises(series_services.GstRegistrationRequired):
         factories.number(company, "tax_invoice")
-    with pytest.raises(services.GstRegistrationNotAllowed):
+    with pytest.raises(series_services.GstRegistrationNotAllowed):
         factories.number(company, "trade", gst_registration=registration)
-    with pytest.raises(services.SeriesMissing):
+    with pytest.raises(series_services.SeriesMissing):
         factories.number(company, "tax_invoice", gst_registration=registration)
     with pytest.raises(NotFound):
         factories.number(company, "poem")
@@ -315,7 +317,7 @@ def test_a_suspended_registration_allocates_no_numbers(company):
     with unguarded_writes():
         type(second).objects.filter(pk=second.pk).update(status="suspended")
     second.refresh_from_db()
-    with pytest.raises(services.GstRegistrationNotActive):
+    with pytest.raises(series_services.GstRegistrationNotActive):
         factories.number(company, "tax_invoice", gst_registration=second)
 
 
@@ -341,7 +343,7 @@ def test_a_suspended_registration_allocates_no_numbers(company):
     ],
 )
 def test_an_invalid_template_is_refused(company, template):
-    with pytest.raises(services.TemplateInvalid) as caught:
+    with pytest.raises(series_services.TemplateInvalid) as caught:
         factories.series(company, "claim", template=template)
     assert {fault.pointer for fault in caught.value.errors} == {"/template"}
 
@@ -350,12 +352,12 @@ def test_an_invalid_template_is_refused(company, template):
     ("kind", "template", "problem"),
     [
         ("tax_invoice", "INVOICE/{FY}/{N:3}", None),
-        ("tax_invoice", "INVOICE/{FY}/{N:4}", services.NumberTooLong),
-        ("tax_invoice", "/{FY}/{N:5}", services.TemplateInvalid),
-        ("tax_invoice", "-{FY}{N:5}", services.TemplateInvalid),
-        ("tax_invoice", "0{FY}{N:5}", services.TemplateInvalid),
+        ("tax_invoice", "INVOICE/{FY}/{N:4}", series_services.NumberTooLong),
+        ("tax_invoice", "/{FY}/{N:5}", series_services.TemplateInvalid),
+        ("tax_invoice", "-{FY}{N:5}", series_services.TemplateInvalid),
+        ("tax_invoice", "0{FY}{N:5}", series_services.TemplateInvalid),
         ("claim", "CLAIMS/HOUSE/{FY}{N:3}", None),
-        ("claim", "CLAIMS/HOUSES/{FY}{N:3}", services.NumberTooLong),
+        ("claim", "CLAIMS/HOUSES/{FY}{N:3}", series_services.NumberTooLong),
     ],
 )
 def test_the_longest_number_must_be_within_the_legal_limit(company, kind, template, problem):
@@ -388,13 +390,13 @@ def test_no_two_series_can_print_the_same_number_not_even_a_closed_one_and_its_s
     registration = company.gst_registrations.get()
     options = {"gst_registration": registration}
     first = factories.series(company, "tax_invoice", template="A/{FY}/{N:5}", **options)
-    with pytest.raises(services.SeriesExists):
+    with pytest.raises(series_services.SeriesExists):
         factories.series(company, "tax_invoice", template="B/{FY}/{N:5}", **options)
     for template in ("A/{FY}/{N:5}", "A/{FY}/{N:3}", "A/{FY}/9{N:3}"):
-        with pytest.raises(services.SeriesCollides):
+        with pytest.raises(series_services.SeriesCollides):
             factories.series(company, "credit_note", template=template, **options)
     factories.number(company, "tax_invoice", **options)
-    services.update_document_series(
+    series_services.update_document_series(
         first,
         actor=SYSTEM,
         template="A/{FY}/{N:5}",
@@ -402,9 +404,9 @@ def test_no_two_series_can_print_the_same_number_not_even_a_closed_one_and_its_s
         date_ordered=True,
         status="closed",
     )
-    with pytest.raises(services.SeriesMissing):
+    with pytest.raises(series_services.SeriesMissing):
         factories.number(company, "tax_invoice", **options)
-    with pytest.raises(services.SeriesCollides):
+    with pytest.raises(series_services.SeriesCollides):
         factories.series(company, "tax_invoice", template="A/{FY}/{N:5}", **options)
     factories.series(company, "tax_invoice", template="B/{FY}/{N:5}", **options)
     factories.number(company, "tax_invoice", **options)
@@ -415,18 +417,18 @@ def test_no_two_series_can_print_the_same_number_not_even_a_closed_one_and_its_s
 def test_the_definition_of_a_series_in_use_cannot_change(company):
     series = company.document_series.get()
     fields = {"template": "X-{FY}-{N:6}", "start_number": 1, "date_ordered": False, "status": "active"}
-    series = services.update_document_series(series, actor=SYSTEM, **fields)
+    series = series_services.update_document_series(series, actor=SYSTEM, **fields)
     allocation = factories.number(company)
     assert allocation.document_number.startswith("X-")
-    with pytest.raises(services.SeriesInUse):
-        services.update_document_series(series, actor=SYSTEM, **{**fields, "start_number": 9})
-    ordered = services.update_document_series(series, actor=SYSTEM, **{**fields, "date_ordered": True})
-    closed = services.update_document_series(
+    with pytest.raises(series_services.SeriesInUse):
+        series_services.update_document_series(series, actor=SYSTEM, **{**fields, "start_number": 9})
+    ordered = series_services.update_document_series(series, actor=SYSTEM, **{**fields, "date_ordered": True})
+    closed = series_services.update_document_series(
         ordered, actor=SYSTEM, **{**fields, "date_ordered": True, "status": "closed"}
     )
     assert closed.version == series.version + 2
-    with pytest.raises(services.InvalidState) as caught:
-        services.update_document_series(closed, actor=SYSTEM, **fields)
+    with pytest.raises(rules.InvalidState) as caught:
+        series_services.update_document_series(closed, actor=SYSTEM, **fields)
     assert caught.value.members == {"status_now": "closed", "allowed": []}
 
 

@@ -8,8 +8,10 @@ from django.db import IntegrityError, connection, transaction
 
 from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalRequest
-from apps.organization import events, services
+from apps.organization import events
 from apps.organization.models import FinancialYear, Organization, lacks_financial_year, months_after
+from apps.organization.services import rules
+from apps.organization.services import years as years_services
 from apps.organization.tests import factories
 from erp import clock
 from erp.access import SYSTEM
@@ -23,7 +25,7 @@ REASON = "The auditors found a missing entry."
 def move(year, status, actor=SYSTEM, **fields):
     year.refresh_from_db()
     dates = {"start_date": year.start_date, "end_date": year.end_date}
-    return services.update_financial_year(year, actor=actor, **{**dates, "status": status, **fields})
+    return years_services.update_financial_year(year, actor=actor, **{**dates, "status": status, **fields})
 
 
 @pytest.fixture
@@ -55,30 +57,30 @@ def years(organization):
 def test_a_first_year_ends_in_march_and_lasts_up_to_fifteen_months(organization, start, end, fits):
     company = organization()
     if fits:
-        year = services.add_financial_year(company, actor=SYSTEM, start_date=start, end_date=end)
+        year = years_services.add_financial_year(company, actor=SYSTEM, start_date=start, end_date=end)
         assert year.code == "2627"
     else:
-        with pytest.raises(services.FinancialYearShape):
-            services.add_financial_year(company, actor=SYSTEM, start_date=start, end_date=end)
+        with pytest.raises(years_services.FinancialYearShape):
+            years_services.add_financial_year(company, actor=SYSTEM, start_date=start, end_date=end)
 
 
 @pytest.mark.parametrize(
     ("start", "end", "problem"),
     [
-        (date(2025, 5, 1), date(2026, 3, 31), services.FinancialYearShape),
-        (date(2024, 4, 1), date(2025, 3, 31), services.FinancialYearOverlap),
-        (date(2026, 4, 1), date(2027, 3, 31), services.FinancialYearGap),
+        (date(2025, 5, 1), date(2026, 3, 31), years_services.FinancialYearShape),
+        (date(2024, 4, 1), date(2025, 3, 31), years_services.FinancialYearOverlap),
+        (date(2026, 4, 1), date(2027, 3, 31), years_services.FinancialYearGap),
         (date(2025, 4, 1), date(2026, 3, 31), None),
         (date(2022, 4, 1), date(2023, 3, 31), None),
-        (date(2021, 4, 1), date(2022, 3, 31), services.FinancialYearGap),
+        (date(2021, 4, 1), date(2022, 3, 31), years_services.FinancialYearGap),
     ],
 )
 def test_years_must_follow_each_other_without_a_gap(past, start, end, problem):
     if problem is None:
-        assert services.add_financial_year(past, actor=SYSTEM, start_date=start, end_date=end).pk
+        assert years_services.add_financial_year(past, actor=SYSTEM, start_date=start, end_date=end).pk
     else:
         with pytest.raises(problem):
-            services.add_financial_year(past, actor=SYSTEM, start_date=start, end_date=end)
+            years_services.add_financial_year(past, actor=SYSTEM, start_date=start, end_date=end)
 
 
 def test_the_database_itself_refuses_an_overlap(past):
@@ -139,7 +141,7 @@ def test_dates_cannot_change_once_a_number_was_allocated(organization):
     assert (moved.start_date, moved.version) == (date(2025, 6, 1), 2)
     factories.series(company)
     factories.number(company, document_date=date(2025, 7, 1))
-    with pytest.raises(services.FinancialYearInUse):
+    with pytest.raises(years_services.FinancialYearInUse):
         move(year, "open", start_date=date(2025, 4, 1))
 
 
@@ -149,14 +151,14 @@ def test_a_year_is_closed_after_its_end_and_locked_after_the_previous_one(past):
     for later in range(2026, clock.today().year + 1):
         if not FinancialYear.objects.filter(organization=past).on(clock.today()).exists():
             running = factories.year(past, date(later, 4, 1))
-    with pytest.raises(services.InvalidState) as caught:
+    with pytest.raises(rules.InvalidState) as caught:
         move(running, "soft_closed")
     assert caught.value.members == {"status_now": "open", "allowed": []}
-    with pytest.raises(services.InvalidState) as caught:
+    with pytest.raises(rules.InvalidState) as caught:
         move(first, "locked")
     assert caught.value.members == {"status_now": "open", "allowed": ["soft_closed"]}
     move(second, "soft_closed")
-    with pytest.raises(services.InvalidState):
+    with pytest.raises(rules.InvalidState):
         move(second, "locked")
     move(first, "soft_closed")
     assert move(first, "locked").status == "locked"
@@ -171,7 +173,7 @@ def test_locking_closes_the_year_s_series(past, assert_emitted):
     assert first.document_series.get().status == "closed"
     assert_emitted(events.DocumentSeriesUpdated, status="closed", changed=["status"])
     assert_emitted(events.FinancialYearUpdated, old_status="soft_closed", status="locked")
-    with pytest.raises(services.FinancialYearLocked):
+    with pytest.raises(rules.FinancialYearLocked):
         factories.series(past, "claim", financial_year=FinancialYear.objects.get(pk=first.pk))
 
 
@@ -183,7 +185,7 @@ def test_a_soft_closed_year_is_reopened_by_a_director_with_a_reason(past, user):
         move(first, "open", finance, reason=REASON)
     assert caught.value.members["capability"] == "organization.reopen_financial_year"
     director = user("INTERNAL_DIRECTOR")
-    with pytest.raises(services.ReasonRequired):
+    with pytest.raises(years_services.ReasonRequired):
         move(first, "open", director)
     opened = move(first, "open", director, reason=REASON)
     assert (opened.status, opened.status_reason) == ("open", REASON)
@@ -268,7 +270,7 @@ def test_a_year_is_not_reopened_when_a_later_one_was_locked_meanwhile(past, lock
     _, second = years(past)
     move(second, "soft_closed")
     move(second, "locked")
-    with pytest.raises(services.InvalidState):
+    with pytest.raises(rules.InvalidState):
         approvals.approve(request, actor=user("INTERNAL_DIRECTOR"), subject_version=request.subject_version)
     year.refresh_from_db()
     request.refresh_from_db()
@@ -279,7 +281,7 @@ def test_a_year_before_a_locked_one_stays_locked(past, locked, user):
     _, second = years(past)
     move(second, "soft_closed")
     move(second, "locked")
-    with pytest.raises(services.InvalidState):
+    with pytest.raises(rules.InvalidState):
         move(locked, "soft_closed", user("INTERNAL_DIRECTOR"), reason=REASON)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models import Count, Sum
 
-from apps.accounts import services as accounts
+from apps.accounts.services import roles, users
 from apps.partners import capabilities, events
 from apps.partners.models import (
     Amendment,
@@ -124,8 +124,8 @@ APPLY_ERRORS: Final = (
     LastAdmin,
     PanMismatch,
     InvalidState,
-    PinStateMismatch, AmendmentStale, AccountInUse, HolderClassMismatch, accounts.RoleNotAllowed, accounts.RoleRequired,
-    accounts.RolesIncompatible,
+    PinStateMismatch, AmendmentStale, AccountInUse, HolderClassMismatch, roles.RoleNotAllowed, roles.RoleRequired,
+    roles.RolesIncompatible,
 )  # fmt: skip
 APPLY_EVENTS: Final = (
     events.AmendmentApplied, events.AmendmentStaled, events.PermissionsChanged, events.PartnerBankAccountClosed,
@@ -340,7 +340,7 @@ def _set(partner: Partner, row: Any, change: AmendmentChange, actor: Actor) -> N
         if ADMIN not in value and row.user is not None and ADMIN in row.user.role_names:
             require_other_admin(partner.pk, row.user)
         if row.user is not None:
-            accounts.set_partner_roles(row.user, actor=actor, roles=value, within=allowed)
+            users.set_partner_roles(row.user, actor=actor, roles=value, within=allowed)
         row.roles = sorted(value)
     else:
         setattr(row, name, value)

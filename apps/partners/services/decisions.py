@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
 
-from apps.accounts import services as accounts
 from apps.accounts.models import User
+from apps.accounts.services import joining, users
+from apps.accounts.services import roles as roles_services
 from apps.partners import capabilities, events
 from apps.partners.models import (
     CreditAccount,
@@ -65,10 +66,10 @@ APPROVAL_ERRORS: Final = (InvalidState, ChecksOpen, DocumentsOpen, LinksOpen, Ro
     ],
     raises=[
         *APPROVAL_ERRORS,
-        accounts.InvalidState,
-        accounts.RoleNotAllowed,
-        accounts.RoleRequired,
-        accounts.RolesIncompatible,
+        joining.InvalidState,
+        roles_services.RoleNotAllowed,
+        roles_services.RoleRequired,
+        roles_services.RolesIncompatible,
     ],
     writes_on_refusal=[PartyLink],
 )
@@ -102,7 +103,7 @@ def approve(partner: Partner, *, actor: Actor, notes: str = "") -> Partner | Ref
         CreditAccount(id=partner.pk, partner=partner, currency=currency).save()
     permissions.recompute(partner)
     if partner.applicant is not None and partner.applicant.user_type == User.Type.APPLICANT:
-        accounts.admit(
+        users.admit(
             User.objects.get(pk=partner.applicant.pk),
             actor=actor,
             partner_id=partner.pk,

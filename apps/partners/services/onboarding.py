@@ -5,8 +5,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from apps.accounts import services as accounts
 from apps.accounts.models import User
+from apps.accounts.services import roles as roles_services
+from apps.accounts.services import users
 from apps.partners import capabilities, events
 from apps.partners.models import (
     InformationItem,
@@ -106,7 +107,7 @@ PROFILE_ROWS: Final = (Partner, PartnerRole, TaxRegistration, PartnerOwner)
 @service(
     requires=capabilities.CREATE,
     emits=[events.OnboardingStarted],
-    raises=[*PROFILE_ERRORS, OnboardingOpen, AlreadyLinked, ReapplyBlocked, accounts.RoleNotAllowed],
+    raises=[*PROFILE_ERRORS, OnboardingOpen, AlreadyLinked, ReapplyBlocked, roles_services.RoleNotAllowed],
 )
 def start_onboarding(
     *, actor: Actor, profile: dict[str, Any], partner: Partner | None = None
@@ -139,7 +140,7 @@ def start_onboarding(
     round.save()
     add_editor(round, actor)
     if not staff:
-        accounts.link_application(User.objects.get(pk=actor.pk), actor=actor, partner_id=partner.pk)
+        users.link_application(User.objects.get(pk=actor.pk), actor=actor, partner_id=partner.pk)
     emit(
         events.OnboardingStarted(
             partner_id=partner.pk,

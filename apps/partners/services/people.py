@@ -7,8 +7,9 @@ from uuid import UUID
 
 from django.conf import settings
 
-from apps.accounts import services as accounts
 from apps.accounts.models import RoleMembership, User
+from apps.accounts.services import common, joining, users
+from apps.accounts.services import roles as roles_services
 from apps.partners import capabilities, events
 from apps.partners.models import Partner, PartnerEmployee
 from apps.partners.services.rules import (
@@ -56,9 +57,9 @@ class LastAdmin(Conflict):
 
 
 INVITATION_ERRORS: Final = (
-    EmployeeUnavailable, accounts.RoleNotAllowed,
-    accounts.RoleRequired,
-    accounts.RolesIncompatible, accounts.TooManyMails,
+    EmployeeUnavailable, roles_services.RoleNotAllowed,
+    roles_services.RoleRequired,
+    roles_services.RolesIncompatible, common.TooManyMails,
 )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def invite_employee(
 def invite(employee: PartnerEmployee, actor: Actor) -> None:
     """Create the person's user with an invitation. Raises EmployeeUnavailable, which says no more."""
     try:
-        user = accounts.invite(
+        user = joining.invite(
             actor=SYSTEM if actor.pk is None else actor,
             email=employee.email,
             full_name=employee.name,
@@ -124,7 +125,7 @@ def invite(employee: PartnerEmployee, actor: Actor) -> None:
             roles=employee.roles,
             partner_id=employee.partner_id,
         )
-    except accounts.IdentifierUnavailable:
+    except joining.IdentifierUnavailable:
         raise EmployeeUnavailable from None
     employee.user, employee.status, employee.invited_at = user, _Status.INVITED, clock.now()
     employee.save()
@@ -136,7 +137,7 @@ def invite_planned(employee: PartnerEmployee, actor: Actor) -> None:
     try:
         with attempt():
             invite(employee, actor)
-    except (EmployeeUnavailable, accounts.TooManyMails):
+    except (EmployeeUnavailable, common.TooManyMails):
         employee.user, employee.status, employee.invited_at = None, _Status.LAPSED, None
         employee.save()
         emit(events.EmployeeLapsed(partner_id=employee.partner_id, employee_id=employee.pk))
@@ -153,7 +154,7 @@ def _emit_invited(employee: PartnerEmployee, *, held: bool) -> None:
 @service(
     requires=capabilities.MANAGE_EMPLOYEES,
     emits=[events.EmployeeDeactivated],
-    raises=[InvalidState, LastAdmin, accounts.OwnAccount, accounts.InvalidState, accounts.RoleNotAllowed],
+    raises=[InvalidState, LastAdmin, users.OwnAccount, joining.InvalidState, roles_services.RoleNotAllowed],
     lock_via=lock_partner_of,
     label="Deactivate",
 )
@@ -166,7 +167,7 @@ def deactivate_employee(employee: PartnerEmployee, *, actor: Actor) -> PartnerEm
         if ADMIN in user.role_names:
             require_other_admin(employee.partner_id, user)
         if user.status in (User.Status.ACTIVE, User.Status.INVITED):
-            accounts.deactivate(user, actor=actor, reason_code="left")
+            users.deactivate(user, actor=actor, reason_code="left")
     employee.status, employee.deactivated_at, employee.deactivated_by_id = (
         _Status.DEACTIVATED, clock.now(), actor.pk,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import reverse
 
-from apps.accounts import services as accounts
+from apps.accounts.services import viewing
 from apps.approvals.models import ApprovalRequest
 from apps.partners.models import (
     CreditAccount,
@@ -274,7 +274,7 @@ def test_a_view_as_a_partner_unmasks_only_what_who_views_sees_in_full(user, staf
     seen = {}
     for role in ("INTERNAL_MANAGER", "INTERNAL_COMPLIANCE"):
         viewer = user(role)
-        accounts.start_view_as(actor=viewer, partner_id=firm.pk, reason="They ask what their file says.")
+        viewing.start_view_as(actor=viewer, partner_id=firm.pk, reason="They ask what their file says.")
         staff = staff_client_for(viewer)
         caplog.clear()
         shown = staff.get(page(firm)).content.decode()

@@ -15,8 +15,8 @@ from apps.matching.services import deals, problems
 from apps.negotiations.models import Negotiation
 from apps.negotiations.services import decisions as negotiating
 from apps.negotiations.services import rules as of_negotiations
-from apps.organization import services as organizations
 from apps.organization.models.identity import Organization
+from apps.organization.services import series
 from apps.requirement.models import Requirement
 from apps.requirement.services import decisions as wants
 from apps.risk.models.base import Verdict
@@ -33,7 +33,7 @@ from erp.ids import uuid7
 from erp.services import Refusal as Refused
 from erp.services import attempt, emit, refuse, service
 
-NUMBER_ERRORS = organizations.allocate_number.raises
+NUMBER_ERRORS = series.allocate_number.raises
 ERRORS = (
     rules.AlreadyCreated, rules.SourceNotOpen, rules.ReservationNotLive, rules.StaleSource, rules.PartnerNotReady,
     rules.SourceMismatch, rules.PriceTypeUnsupported, rules.RegistrationNotOfParty, rules.PartyInvalid,
@@ -129,7 +129,7 @@ def create(
     for row in drafted.parties:
         rules.use_file(actor, row.declaration)
     _bind(trade, source, actor, traded)
-    number = organizations.allocate_number(
+    number = series.allocate_number(
         house, actor=actor, type="trade", document_date=day, reference_type="trade", reference_id=trade_id
     )
     trade.number = number.document_number

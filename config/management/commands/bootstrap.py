@@ -10,13 +10,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from apps.accounts import secrets
-from apps.accounts import services as accounts
 from apps.accounts.models import User
 from apps.accounts.serializers import InviteInput
+from apps.accounts.services import joining
 from apps.notifications import services as notifications
-from apps.organization import services
 from apps.organization.models import DocumentType, Organization
 from apps.organization.serializers import OrganizationCreateInput
+from apps.organization.services import identity, series, years
 from config.management.commands.seed_demo import FIRM
 from config.reference import goods, places
 from erp import access, clock, commands
@@ -61,13 +61,13 @@ def bootstrap(asked: dict[str, str], start: date | None = None) -> list[str]:
         raise invalid(faults_from(given.errors))
     today = clock.today()
     april = date(today.year - (today.month < 4), 4, 1)
-    organization = services.create(actor=SYSTEM, **given.validated_data)
-    year = services.add_financial_year(
+    organization = identity.create(actor=SYSTEM, **given.validated_data)
+    year = years.add_financial_year(
         organization, actor=SYSTEM, start_date=start or april, end_date=april.replace(april.year + 1, 3, 31)
     )
     made = [f"organization {organization.name}", f"financial year {year.code}"]
     for kind, template in SERIES.items():
-        services.add_document_series(
+        series.add_document_series(
             organization, actor=SYSTEM, financial_year=year, document_type=kind, template=template
         )
         made.append(f"series {kind.value} {template}")
@@ -99,7 +99,7 @@ def administrator(email: str, full_name: str) -> User | None:
             FieldError(ADMINISTRATOR[fault.pointer], fault.code, fault.detail)
             for fault in faults_from(given.errors)
         )
-    invited: User = accounts.invite(actor=SYSTEM, **given.validated_data)
+    invited: User = joining.invite(actor=SYSTEM, **given.validated_data)
     return invited
 
 

@@ -10,14 +10,14 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from apps.accounts import secrets as one_time
-from apps.accounts import services as accounts
 from apps.accounts.models import TotpDevice, User
+from apps.accounts.services import common, joining, rights, second_factor
 from apps.commodities.models.commissions import Commission
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.services import commissions as commodities
 from apps.notifications import services as notifications
-from apps.organization import services as organizations
 from apps.organization.models import TAX_TYPES, FinancialYear, Organization
+from apps.organization.services import identity, registrations, series, years
 from apps.trades.engine.v1.taxes import financial_year
 from config import business, demo_trade
 from config import demo_deals as deals
@@ -124,9 +124,9 @@ def _tax_positions() -> list[str]:
 def _firm() -> Organization:
     """Our own firm, with its registration, the years from the demo's deal to today, and series."""
     with ids.repeatable("demo organization"):
-        firm: Organization = organizations.create(actor=SYSTEM, **FIRM)
+        firm: Organization = identity.create(actor=SYSTEM, **FIRM)
     place = {name: FIRM[name] for name in ("line1", "city", "state_code", "pin_code")}
-    registration = organizations.add_gst_registration(
+    registration = registrations.add_gst_registration(
         firm,
         actor=SYSTEM,
         gstin="27ZZZCD5005E1ZF",
@@ -136,12 +136,12 @@ def _firm() -> Organization:
     )
     start = FIRST_YEAR
     while not FinancialYear.objects.filter(organization=firm).on(clock.today()).exists():
-        year = organizations.add_financial_year(
+        year = years.add_financial_year(
             firm, actor=SYSTEM, start_date=date(start, 4, 1), end_date=date(start + 1, 3, 31)
         )
         if start == FIRST_YEAR:
             for kind, template in SERIES.items():
-                organizations.add_document_series(
+                series.add_document_series(
                     firm,
                     actor=SYSTEM,
                     financial_year=year,
@@ -164,10 +164,10 @@ def invite_person(email: str, name: str, **whose: Any) -> User | None:
     if User.objects.filter(email=email).exists():
         return None
     with ids.repeatable(f"demo person {email}"):
-        person: User = accounts.invite(actor=SYSTEM, email=email, full_name=name, **whose)
+        person: User = joining.invite(actor=SYSTEM, email=email, full_name=name, **whose)
     token = one_time.invitation_of(person)
     assert token is not None
-    accounts.accept_invitation(
+    joining.accept_invitation(
         actor=SYSTEM, token=token, password=PASSWORD, terms_version="demo", is_adult=True
     )
     return User.objects.get(pk=person.pk)
@@ -177,7 +177,7 @@ def _staff(person: User, roles: tuple[str, ...]) -> None:
     """Give a member of the company the further roles, and an authenticator."""
     for role in roles:
         if role != STAFF_ROLE:
-            change = accounts.propose_capability_change(
+            change = rights.propose_capability_change(
                 actor=SYSTEM,
                 kind="user_role",
                 user=User.objects.get(pk=person.pk),
@@ -185,11 +185,11 @@ def _staff(person: User, roles: tuple[str, ...]) -> None:
                 operation="add",
                 reason="Gives demo users their roles.",
             )
-            accounts.apply_capability_change(change, actor=SYSTEM)
+            rights.apply_capability_change(change, actor=SYSTEM)
     person = User.objects.get(pk=person.pk)
-    setup = accounts.start_mfa(person, actor=person)
-    accounts.confirm_mfa(
-        person, actor=person, code=pyotp.TOTP(setup.secret).now(), origin=accounts.Origin("admin")
+    setup = second_factor.start_mfa(person, actor=person)
+    second_factor.confirm_mfa(
+        person, actor=person, code=pyotp.TOTP(setup.secret).now(), origin=common.Origin("admin")
     )
 
 
