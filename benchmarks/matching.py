@@ -268,7 +268,7 @@ def scores(count: int) -> dict[str, Any]:
 
 
 def batch(wants: list[Any], goods: Any, seconds: int) -> dict[str, Any]:
-    """Match requirements as a batch does, chunks of 200 in a transaction, until the time is over: pairs a second."""
+    """Match requirements as a batch does, whole chunks of 200 until the time is over: pairs a second."""
     from apps.matching.models import MatchRun
     from apps.matching.services import batches
     from erp.access import SYSTEM
@@ -281,10 +281,7 @@ def batch(wants: list[Any], goods: Any, seconds: int) -> dict[str, Any]:
             chunk = wants[start : start + 200]
             looks = batches.look_at_chunk(run, [want.pk for want in chunk])
             for want in chunk:
-                batches.match_row(run, want.pk, SYSTEM, looks.get(want.pk))
-                done += 1
-                if time.perf_counter() - started > seconds:
-                    break
+                done += batches.match_row(run, want.pk, SYSTEM, looks.get(want.pk))
         if time.perf_counter() - started > seconds:
             break
     took = time.perf_counter() - started
