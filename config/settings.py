@@ -1,7 +1,7 @@
 """Django's settings: one file, everything that differs between machines read from the environment."""
 
 import gc
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -393,6 +393,8 @@ CORS_EXPOSE_HEADERS = [
 
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+# When the office is open, India's time: some queues of the portal turn red by working hours. Monday is 0.
+WORKING_DAYS, WORKING_HOURS = range(6), (time(9, 30), time(18, 30))
 # Groups of the staff portal's sidebar, by work: title, and apps.
 PORTAL_GROUPS = [
     ("Trading", ["availability", "requirement", "matching", "negotiation", "trade"]),

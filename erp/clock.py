@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
@@ -57,6 +58,18 @@ def today(moment: datetime | None = None) -> date:
 def local(moment: datetime) -> str:
     """A moment as people read it: ``30 Nov 2026, 14:05 IST``."""
     return f"{moment.astimezone(KOLKATA):%-d %b %Y, %H:%M} IST"
+
+
+def working_time(start: datetime, end: datetime) -> timedelta:
+    """How much of the time between two moments the office was open: on ``WORKING_DAYS``, in ``WORKING_HOURS``."""
+    opens, closes = settings.WORKING_HOURS
+    worked, day = timedelta(), today(start)
+    while day <= today(end):
+        if day.weekday() in settings.WORKING_DAYS:
+            first, last = (datetime.combine(day, at, KOLKATA) for at in (opens, closes))
+            worked += max(min(end, last) - max(start, first), timedelta())
+        day += timedelta(days=1)
+    return worked
 
 
 def instant(day: date, at: time, zone: ZoneInfo) -> datetime:

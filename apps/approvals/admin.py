@@ -120,6 +120,7 @@ class ApprovalRequestAdmin(ServiceAdmin):
             since="created_at",
             amber=timedelta(hours=4),
             red=timedelta(hours=8),
+            working=True,
         )
     ]
     list_display: ClassVar = [

@@ -68,6 +68,7 @@ class AvailabilityAdmin(ServiceAdmin):
             since="updated_at",
             amber=timedelta(hours=2),
             red=timedelta(hours=4),
+            working=True,
         )
     ]
     list_display: ClassVar = [

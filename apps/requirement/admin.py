@@ -33,6 +33,7 @@ class RequirementAdmin(ServiceAdmin):
             since="updated_at",
             amber=timedelta(hours=2),
             red=timedelta(hours=4),
+            working=True,
         )
     ]
     list_display: ClassVar = [

@@ -181,8 +181,9 @@ class TradeAdmin(ServiceAdmin):
             title="Trades to approve",
             filters={"status": "PENDING_APPROVAL"},
             since="updated_at",
-            amber=timedelta(hours=4),
-            red=timedelta(hours=24),
+            amber=timedelta(hours=1),
+            red=timedelta(hours=2),
+            working=True,
         ),
         Queue(
             title="Trades to settle",

@@ -20,7 +20,8 @@ class Queue:
     """Rows that wait for a person's action.
 
     ``filters`` of the list select them, the field ``since`` is the start of waiting; ``amber`` and ``red``
-    are limits of the waiting time. A ``quiet`` queue stands on the home page only while something waits.
+    are limits of the waiting time, in ``working`` hours or by the clock. A ``quiet`` queue stands on the home
+    page only while something waits.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Queue:
     amber: timedelta
     red: timedelta
     quiet: bool = False
+    working: bool = False
 
 
 class Waiting(NamedTuple):
@@ -85,7 +87,9 @@ def _counted(lists: list[Any], seen: list[tuple[Any, Queue]]) -> list[tuple[int,
 
 
 def _stand(admin: Any, queue: Queue, count: int, oldest: datetime | None, now: datetime) -> Waiting:
-    age = now - oldest if oldest is not None else timedelta()
+    age = timedelta()
+    if oldest is not None:
+        age = clock.working_time(oldest, now) if queue.working else now - oldest
     colour = (
         "danger" if age >= queue.red else "warning" if age >= queue.amber else "success" if not count else ""
     )

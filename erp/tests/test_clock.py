@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,6 +18,22 @@ def test_the_business_date_is_the_day_in_kolkata():
     assert clock.today(datetime(2026, 3, 8, 18, 29, tzinfo=UTC)) == date(2026, 3, 8)
     assert clock.today(datetime(2026, 3, 8, 18, 30, tzinfo=UTC)) == date(2026, 3, 9)
     assert clock.today(datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC)) == date(2026, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "worked"),
+    [  # Friday is the 4th
+        ("2026-12-04T10:00", "2026-12-04T11:30", timedelta(hours=1.5)),
+        ("2026-12-04T18:00", "2026-12-05T10:00", timedelta(hours=1)),
+        ("2026-12-05T18:00", "2026-12-07T09:45", timedelta(hours=0.75)),
+        ("2026-12-05T19:00", "2026-12-07T09:00", timedelta()),
+        ("2026-12-06T08:00", "2026-12-06T20:00", timedelta()),
+        ("2026-12-03T00:00", "2026-12-10T00:00", timedelta(hours=6 * 9)),
+    ],
+)
+def test_working_time_skips_nights_and_sundays(start, end, worked):
+    moments = (datetime.fromisoformat(f"{each}+05:30").astimezone(UTC) for each in (start, end))
+    assert clock.working_time(*moments) == worked
 
 
 @pytest.mark.parametrize(
@@ -71,3 +88,21 @@ def test_only_the_clock_reads_the_time_of_rows_and_services():
     assert len(files) > 50
     others = re.compile(r"timezone\.now|datetime\.now|date\.today|localdate|time\.time\(")
     assert [str(file) for file in files if others.search(file.read_text())] == []
+
+
+def test_a_queue_in_working_hours_rests_on_a_sunday():
+    from types import SimpleNamespace
+
+    from erp.admin.queues import Queue, _stand
+
+    page: Any = SimpleNamespace(_url=lambda view: "/")
+    saturday, monday = (datetime(2026, 12, day, 12, 45, tzinfo=UTC) for day in (5, 7))  # 18:15 in India
+
+    def colour(now: datetime, **more: Any) -> str:
+        queue = Queue("Trades", {}, "updated_at", timedelta(hours=1), timedelta(hours=2), **more)
+        return _stand(page, queue, 1, saturday, now).colour
+
+    assert colour(monday - timedelta(hours=8, minutes=5), working=True) == ""  # Monday, 10:10
+    assert colour(monday - timedelta(hours=7, minutes=45), working=True) == "warning"
+    assert colour(monday, working=True) == "danger"
+    assert colour(monday - timedelta(hours=8)) == "danger"
