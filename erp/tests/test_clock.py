@@ -99,7 +99,9 @@ def test_a_queue_in_working_hours_rests_on_a_sunday():
     saturday, monday = (datetime(2026, 12, day, 12, 45, tzinfo=UTC) for day in (5, 7))  # 18:15 in India
 
     def colour(now: datetime, **more: Any) -> str:
-        queue = Queue("Trades", {}, "updated_at", timedelta(hours=1), timedelta(hours=2), **more)
+        queue = Queue(
+            title="Trades", filters={}, since="updated_at", amber=timedelta(hours=1), red=timedelta(hours=2), **more
+        )  # fmt: skip
         return _stand(page, queue, 1, saturday, now).colour
 
     assert colour(monday - timedelta(hours=8, minutes=5), working=True) == ""  # Monday, 10:10
