@@ -44,7 +44,8 @@ spots AS MATERIALIZED (
 ),"""
 
 # Live pairs of suitable goods. {subjects} chooses the listings that the run is about. Every pair of the market passes
-# here, so its rows are narrow: what only those that pass the early filters need is read for those.
+# here, so its rows are narrow: what only those that pass the early filters need is read for those. The goods are those
+# of the rules anyway; named as values, the planner knows how many offers there are of them.
 _POOL: Final = f"""
 rules AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(rules)s::jsonb) AS r(
@@ -69,7 +70,7 @@ market AS MATERIALIZED (
         END AS failed
     FROM {{sources}}
     JOIN rules r ON r.commodity_id = o.commodity_id
-    WHERE {{subjects}}
+    WHERE {{subjects}} AND o.commodity_id = ANY(%(goods)s)
         AND o.status = 'ACTIVE' AND w.status IN ('ACTIVE', 'PARTIALLY_FULFILLED')
         AND (o.expires_at IS NULL OR o.expires_at > %(now)s) AND (w.expires_at IS NULL OR w.expires_at > %(now)s)
         AND op.listing_version = o.version AND wp.listing_version = w.version
@@ -410,6 +411,7 @@ def parameters(scope: Scope, rules: Mapping[UUID, Rules]) -> dict[str, Any]:
         "wants": list(scope.wants),
         "offers": list(scope.offers) or None,
         "states": list(scope.states) or None,
+        "goods": list(rules),
         "staff": scope.staff,
         "now": clock.now(),
         "today": clock.today(),
