@@ -309,7 +309,10 @@ def product() -> Iterator[None]:
         for process in running:
             process.terminate()
         for process in running:
-            process.wait(30)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def latency(goods: Any, edits: int) -> dict[str, Any]:

@@ -395,6 +395,11 @@ LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 # When the office is open, India's time: some queues of the portal turn red by working hours. Monday is 0.
 WORKING_DAYS, WORKING_HOURS = range(6), (time(9, 30), time(18, 30))
+# Columns that hold the id of a row of another module, and the row: pages of the portal link to it.
+PORTAL_REFERENCES = {
+    "approval_id": "approval.ApprovalRequest", "pending_approval_id": "approval.ApprovalRequest", "job_id": "job.Job",
+    "match_id": "matching.Match", "reservation_id": "availability.Reservation", "trade_id": "trade.Trade",
+}  # fmt: skip
 # Groups of the staff portal's sidebar, by work: title, and apps.
 PORTAL_GROUPS = [
     ("Trading", ["availability", "requirement", "matching", "negotiation", "trade"]),

@@ -5,10 +5,14 @@ from functools import cache, partial, wraps
 from typing import Any, Final, NamedTuple
 
 from django import forms as django_forms
+from django.apps import apps
+from django.conf import settings
+from django.contrib.admin.utils import label_for_field
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 from unfold.forms import AdminForm
 
 from erp.access import actor_of
@@ -149,7 +153,7 @@ class SavingAdmin(ReadOnlyAdmin):
         names = [slot.name for slot in form.slots] if form is not None else []
         in_form = {slot.field.source.rpartition(".")[2] for slot in form.slots} if form is not None else set()
         details = [] if row is None else [d for d in self.get_details(request, row) if d not in in_form]
-        details = [self._asked_once(name) for name in details]
+        details = [self._asked_once(self._linked(request, name)) for name in details]
         fieldsets: list[Any] = [(None, {"fields": names})] if names else []
         if row is not None and details:
             fieldsets.append(("Details" if names else None, {"fields": details}))
@@ -193,6 +197,20 @@ class SavingAdmin(ReadOnlyAdmin):
         if isinstance(response, TemplateResponse):
             response.add_post_render_callback(lambda drawn: clear_reads.record(request))
         return as_answer(response, error)
+
+    def _linked(self, request: HttpRequest, name: Any) -> Any:
+        """A column of the id of another module's row, as that row's name and a link to its page."""
+        model = settings.PORTAL_REFERENCES.get(name) if isinstance(name, str) else None
+        page = model and self.admin_site._registry.get(apps.get_model(model))
+        if not page or not page.has_view_permission(request):
+            return name
+
+        def link(row: Any) -> Any:
+            other = page.model._default_manager.filter(pk=getattr(row, name)).first()
+            return other and format_html('<a href="{}">{}</a>', page._url("change", other.pk), other)
+
+        link.short_description = label_for_field(name, self.model, self)  # type: ignore[attr-defined]
+        return link
 
     def _asked_once(self, name: Any) -> Any:
         """A column of this page that remembers its value: Unfold asks for each several times while it draws a page."""

@@ -37,6 +37,8 @@ def test_the_page_of_a_trade_tells_its_story(world, staff_client_for):
     ):
         assert text in page, text
     assert trade.number in client.get(f"{URL}?status=PENDING_APPROVAL").content.decode()
+    match = client.get(f"/admin/matching/match/{trade.match_id}/change/").content.decode()
+    assert f'href="{URL}{trade.pk}/change/">{trade.number}' in match
     assert "Trades to approve" in client.get("/admin/").content.decode()
     assert "You have approved it" not in page
     for manager in deals.managers[:2]:
