@@ -5,16 +5,19 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from apps.availability.models import Availability
 from apps.matching import capabilities
 from apps.matching.lookups import simulate
 from apps.matching.models import Allocation, Match, MatchRun, RematchMark, RuleSet
 from apps.matching.serializers import ExecuteInput, MatchApproveInput, MatchRejectInput
 from apps.matching.services import batches, deciding
 from apps.requirement.models import Requirement
-from erp.admin import Queue, ServiceAdmin, Table, quantity
+from erp.admin import Queue, ServiceAdmin, Table, quantity, titled
 from erp.capabilities import VIEW_TRAIL
 from erp.figures import group, trim
 from erp.services import Service
@@ -71,8 +74,9 @@ class MatchAdmin(ServiceAdmin):
         )
     ]
     list_display: ClassVar = [
-        "requirement", "availability", "buyer_partner", "seller_partner", "score", "label",
-        quantity("proposed_quantity", "unit", "proposed"), "status", "created_at", "expires_at",
+        "requirement", "availability", "buyer_partner", "seller_partner",
+        titled("score", "score", lambda score: f"{score:.3f}"), "label",
+        quantity("proposed_quantity", "unit", "proposed"), "status", "expires_at",
     ]  # fmt: skip
     list_filter: ClassVar = ["status", "label", "risk_status"]
     list_select_related: ClassVar = ["requirement", "availability", "buyer_partner", "seller_partner"]
@@ -149,6 +153,14 @@ def _got(got: dict[str, Any] | None) -> str:
     return got["low"] if got["low"] == got["high"] else f"{got['low']} – {got['high']}"
 
 
+_FIGURES = tuple(
+    titled(name, title)
+    for name, title in (
+        ("pool", "live pairs"), ("kept", "matches"), ("found", "new matches"), ("superseded", "ended matches"),
+    )
+)  # fmt: skip
+
+
 @admin.register(MatchRun)
 class MatchRunAdmin(ServiceAdmin):
     """Runs, and why pairs did not match."""
@@ -156,8 +168,7 @@ class MatchRunAdmin(ServiceAdmin):
     views = capabilities.VIEW
     empty = "Each search for matches is a run."
     list_display: ClassVar = [
-        "kind", "requirement", "availability", "commodity", "status", "pool", "kept", "found", "superseded",
-        "duration_ms", "created_at",
+        "kind", "requirement", "availability", "commodity", "status", *_FIGURES, "created_at",
     ]  # fmt: skip
     list_filter: ClassVar = ["kind", "status"]
     list_select_related: ClassVar = ["requirement", "availability", "commodity"]
@@ -165,8 +176,8 @@ class MatchRunAdmin(ServiceAdmin):
     search_help_text = "Number of the requirement or offer"
     ordering: ClassVar = ["-created_at", "id"]
     details: ClassVar = [
-        "kind", "status", "requirement", "availability", "commodity", "states", "mode", "pool", "kept", "found",
-        "superseded", "problem", "duration_ms", "rule_set", "job_id", "created_at",
+        "kind", "status", "requirement", "availability", "commodity", "states", "mode", *_FIGURES, "problem",
+        "duration_ms", "rule_set", "job_id", "created_at",
     ]  # fmt: skip
 
     def tables(self, request: HttpRequest, row: MatchRun) -> list[Table]:
@@ -275,7 +286,17 @@ class RematchMarkAdmin(ServiceAdmin):
     views = (capabilities.EXECUTE, VIEW_TRAIL)
     empty = "Listings that change are marked and matched within seconds."
     list_display: ClassVar = [
-        "subject_type", "subject_id", "wanted", "matched", "priority", "due_at", "attempts", "last_error",
+        titled("listing", "listing"), "subject_type", titled("wanted", "changes"), titled("matched", "of them matched"),
+        "priority", "due_at", "attempts", "last_error",
     ]  # fmt: skip
     list_filter: ClassVar = ["subject_type", "priority"]
     ordering: ClassVar = ["due_at", "id"]
+    details: ClassVar = [*list_display, "seen_version", "created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Marks with the numbers of their listings."""
+        numbers = [
+            Subquery(model.objects.filter(pk=OuterRef("subject_id")).values("number"))
+            for model in (Requirement, Availability)
+        ]
+        return super().get_queryset(request).annotate(listing=Coalesce(*numbers))

@@ -31,9 +31,10 @@ from apps.risk.serializers import (
     ReasonInput,
 )
 from apps.risk.services import checks, overrides, policies, rates, screening, surveillance
-from erp.admin import Queue, ServiceAdmin, Table, quantity
+from erp.admin import Queue, ServiceAdmin, Table, quantity, titled
 from erp.services import Service
 
+_OUT_OF_DATE = titled("stale", "out of date", lambda stale: "Yes" if stale else "–")
 _WAITS: dict[str, Any] = {"amber": timedelta(hours=4), "red": timedelta(hours=24)}
 
 
@@ -52,14 +53,14 @@ class RiskStatusAdmin(RiskPage):
     queues: ClassVar = [
         Queue(title="Risk to review", filters={"status": "REVIEW"}, since="assessment__created_at", **_WAITS)
     ]
-    list_display: ClassVar = ["owner", "subject_type", "side", "status", "score", "valid_until", "stale"]
+    list_display: ClassVar = ["owner", "subject_type", "side", "status", "score", "valid_until", _OUT_OF_DATE]
     list_filter: ClassVar = ["status", "subject_type", "side", "stale"]
     list_select_related: ClassVar = ["owner"]
     search_fields: ClassVar = ["owner__legal_name", "owner__trade_name"]
     search_help_text = "Name of the partner"
     details: ClassVar = [
         "owner", "subject_type", "side", "requirement", "availability", "partner", "status", "score", "assessment",
-        "valid_until", "renew_at", "stale",
+        "valid_until", "renew_at", _OUT_OF_DATE,
     ]  # fmt: skip
 
 

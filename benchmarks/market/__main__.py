@@ -122,7 +122,7 @@ def play(size: Size, arguments: argparse.Namespace) -> list[str]:
 
 def noticed(market: Market, name: str, size: Size) -> bool:
     """Plant a bug in a market of its own; whether the check that is there for it noticed."""
-    market.branch(name.replace(" ", "_"), name)
+    market.branch(f"mutant{list(MUTANTS).index(name)}", name)  # a project's id is short
     faults = trade_in(market, replace(TINY, partners=size.partners), calm=True)
     hits = [fault for fault in faults if MUTANTS[name][1] in fault]
     for fault in hits[:1] or faults[:SHOWN]:

@@ -1,6 +1,6 @@
 """The staff portal: pages that read rows directly and write through services only."""
 
-from erp.admin.display import Table, amount, measured, quantity
+from erp.admin.display import Table, amount, measured, quantity, titled
 from erp.admin.looking import Verb
 from erp.admin.options import ServiceAdmin
 from erp.admin.queues import Queue
@@ -17,6 +17,7 @@ __all__ = [
     "icon",
     "measured",
     "quantity",
+    "titled",
     "script",
     "style",
 ]

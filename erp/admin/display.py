@@ -56,6 +56,18 @@ def amount(name: str, label: str = "") -> Callable[[Any], str]:
     return column
 
 
+def titled(name: str, title: str, show: Callable[[Any], Any] = lambda value: value) -> Any:
+    """A column under a title of its own; ``show`` draws its value."""
+
+    def column(row: Any) -> Any:
+        return show(getattr(row, name))
+
+    column.__name__ = name
+    column.short_description = title  # type: ignore[attr-defined]
+    column.admin_order_field = name  # type: ignore[attr-defined]
+    return column
+
+
 def _number(text: str) -> str:
     return format_html('<span class="erp-number">{}</span>', text)  # the style sheet aligns its cell right
 
@@ -63,7 +75,18 @@ def _number(text: str) -> str:
 # Words of a status → its colour; others have none.
 _COLOURS: Final = {
     **dict.fromkeys(
-        ("active", "approved", "published", "granted", "succeeded", "sent", "delivered", "verified", "live"),
+        (
+            "active",
+            "approved",
+            "published",
+            "granted",
+            "succeeded",
+            "sent",
+            "delivered",
+            "verified",
+            "live",
+            "pass",
+        ),
         "success",
     ),
     **dict.fromkeys(
@@ -77,11 +100,24 @@ _COLOURS: Final = {
             "held",
             "partial",
             "invited",
+            "warn",
+            "review",
         ),
         "warning",
     ),
     **dict.fromkeys(
-        ("rejected", "refused", "failed", "suspended", "expired", "stale", "locked", "deactivated", "dead"),
+        (
+            "rejected",
+            "refused",
+            "failed",
+            "suspended",
+            "expired",
+            "stale",
+            "locked",
+            "deactivated",
+            "dead",
+            "fail",
+        ),
         "danger",
     ),
     **dict.fromkeys(("draft", "open", "processing", "sold out"), "info"),

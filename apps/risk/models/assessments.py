@@ -127,7 +127,7 @@ class RiskAssessment(Appended):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_subject_type_display()}: {self.status}"
+        return f"{self.get_subject_type_display()}: {self.get_status_display()}"
 
     @property
     def gate_codes(self) -> list[str]:
@@ -196,7 +196,7 @@ class RiskStatus(Guarded):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_subject_type_display()}: {self.status}"
+        return f"{self.get_subject_type_display()}: {self.get_status_display()}"
 
 
 class RiskOverrideQuerySet(StaffQuerySet):
