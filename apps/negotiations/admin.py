@@ -18,8 +18,7 @@ class NegotiationAdmin(ServiceAdmin):
     views = capabilities.VIEW
     empty = "Buyers and sellers start them from a match, through the API."
     list_display: ClassVar = [
-        "__str__", "buyer_partner", "seller_partner", "availability", "requirement", "status", "turn", "round",
-        "expires_at", "created_at",
+        "availability", "requirement", "buyer_partner", "seller_partner", "status", "turn", "round", "expires_at",
     ]  # fmt: skip
     list_filter: ClassVar = ["status", "turn", "opened_by", "close_reason"]
     list_select_related: ClassVar = ["buyer_partner", "seller_partner", "availability", "requirement"]

@@ -74,53 +74,16 @@ def _number(text: str) -> str:
 
 # Words of a status → its colour; others have none.
 _COLOURS: Final = {
-    **dict.fromkeys(
-        (
-            "active",
-            "approved",
-            "published",
-            "granted",
-            "succeeded",
-            "sent",
-            "delivered",
-            "verified",
-            "live",
-            "pass",
-        ),
-        "success",
-    ),
-    **dict.fromkeys(
-        (
-            "pending",
-            "pending approval",
-            "proposed",
-            "submitted",
-            "queued",
-            "running",
-            "held",
-            "partial",
-            "invited",
-            "warn",
-            "review",
-        ),
-        "warning",
-    ),
-    **dict.fromkeys(
-        (
-            "rejected",
-            "refused",
-            "failed",
-            "suspended",
-            "expired",
-            "stale",
-            "locked",
-            "deactivated",
-            "dead",
-            "fail",
-        ),
-        "danger",
-    ),
-    **dict.fromkeys(("draft", "open", "processing", "sold out"), "info"),
+    word.replace("_", " "): colour
+    for colour, words in {
+        "success": "active approved published granted succeeded sent delivered verified live pass accepted settled"
+        " completed converted answered",
+        "warning": "pending pending_approval pending_acknowledgement proposed submitted queued running held partial"
+        " invited warn review",
+        "danger": "rejected refused failed suspended expired stale locked deactivated dead fail",
+        "info": "draft open processing in_execution sold_out",
+    }.items()
+    for word in words.split()
 }
 
 
@@ -146,6 +109,11 @@ def _column(model: type[models.Model], name: str) -> Any:
         def column(row: Any) -> Any:
             value = getattr(row, name)
             return None if value is None else _number(trim(value))
+
+    elif isinstance(field, models.BooleanField):  # a green tick for "disputed" would praise the dispute
+
+        def column(row: Any) -> Any:
+            return {True: "Yes", False: "No"}.get(getattr(row, name))
 
     else:
         return name
