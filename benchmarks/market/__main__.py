@@ -124,7 +124,7 @@ def noticed(market: Market, name: str, size: Size) -> bool:
     """Plant a bug in a market of its own; whether the check that is there for it noticed."""
     market.branch(f"mutant{list(MUTANTS).index(name)}", name)  # a project's id is short
     faults = trade_in(market, replace(TINY, partners=size.partners), calm=True)
-    hits = [fault for fault in faults if MUTANTS[name][1] in fault]
+    hits = [fault for fault in faults if any(phrase in fault for phrase in MUTANTS[name][1])]
     for fault in hits[:1] or faults[:SHOWN]:
         console.print(f"  {fault}", markup=False)
     console.print(f"{name}: {'noticed' if hits else 'NOT NOTICED'}, {len(faults)} contradictions in all")

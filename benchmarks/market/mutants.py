@@ -3,7 +3,7 @@
 ``MARKET_FAULT`` is read by the benchmark's own start-up module only; the product knows nothing of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -39,11 +39,15 @@ def dropped_mask() -> None:
     stock._check_quantity = telling
 
 
-# Each bug, and a phrase of the contradiction that must give it away.
-MUTANTS: dict[str, tuple[Callable[[], None], str]] = {
-    "lost credit release": (lost_release, "ended trades that still use credit"),
-    "doubled fulfilment": (doubled_fulfilment, "bought another quantity than their trades"),
-    "mask dropped from an error": (dropped_mask, "was told"),
+# Each bug, and phrases of contradictions of which one must give it away.
+MUTANTS: dict[str, tuple[Callable[[], None], Sequence[str]]] = {
+    "lost credit release": (lost_release, ["ended trades that still use credit"]),
+    # Where less is wanted than twice the trade, the guard of the requirement itself refuses the second manager.
+    "doubled fulfilment": (
+        doubled_fulfilment,
+        ["bought another quantity than their trades", "requirement.over_purchase"],
+    ),
+    "mask dropped from an error": (dropped_mask, ["was told"]),
 }
 
 
