@@ -8,7 +8,7 @@
 - from the commit of a change to the stored match, with relay, consumer, worker and beat.
 
     python -m benchmarks.matching [--offers 100000] [--others 1000,10000,100000] [--scores 10000] [--wants 2000]
-        [--batch-offers 20000] [--batch-seconds 60] [--edits 200] [--only scores,others,one,batch,latency]
+        [--batch-offers 20000] [--batch-seconds 60] [--edits 200] [--rate 20] [--only scores,others,one,batch,latency]
         [--plans docs/benchmarks]
 """
 
@@ -31,7 +31,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ["LOG_LEVEL"] = "ERROR"
 
 SELLERS = 20
-EDITS_A_SECOND = 20
 PROCESSES = (
     ("celery_worker.py", "worker"), ("celery_worker.py", "relay"), ("celery_worker.py", "beat"),
     ("manage.py", "consume_events"),
@@ -315,8 +314,8 @@ def product() -> Iterator[None]:
                 process.kill()
 
 
-def latency(goods: Any, edits: int) -> dict[str, Any]:
-    """From the commit of a change to the stored match that it makes, at twenty offers a second."""
+def latency(goods: Any, edits: int, rate: float) -> dict[str, Any]:
+    """From the commit of a change to the stored match that it makes, at so many offers a second."""
     from apps.availability.models import Availability
     from apps.availability.services import offers
     from apps.matching.models import Match
@@ -327,35 +326,33 @@ def latency(goods: Any, edits: int) -> dict[str, Any]:
     suitable = Match.objects.filter(requirement=want).values("availability")
     goods.run(want)
     keys = list(suitable.values_list("availability", flat=True))
-    committed: dict[Any, float] = {}
-    stored: dict[Any, float] = {}
-    rows = {row.pk: row for row in Availability.objects.filter(pk__in=keys)}
-    began = time.perf_counter()
+    waiting: dict[Any, float] = {}
+    times: list[float] = []
     with product():
         old = set(Match.objects.values_list("pk", flat=True))
-        began, number = time.perf_counter(), 0
-        while number < edits or (
-            len(stored) < len(committed) and time.perf_counter() - began < edits / 20 + 60
-        ):
-            if number < edits and time.perf_counter() - began >= number / EDITS_A_SECOND:
-                key = keys[number % len(keys)]
-                number += 1
-                if key in committed and key not in stored:
-                    continue  # still being matched
-                with unguarded_writes():  # a new price, which the next change of the offer brings to light
-                    Availability.objects.filter(pk=key).update(unit_price=Decimal(50_000 + number))
-                row = Availability.objects.get(pk=key)
-                other = "PUBLIC" if row.visibility == "MATCHED_ONLY" else "MATCHED_ONLY"
-                offers.set_visibility(row, actor=SYSTEM, visibility=other)
-                committed[key] = time.perf_counter()
+        began, turn, changed = time.perf_counter(), 0, 0
+        while changed < edits or (waiting and time.perf_counter() - began < edits / rate + 60):
+            if changed < edits and time.perf_counter() - began >= turn / rate:
+                turn += 1
+                key = keys[turn % len(keys)]
+                if key not in waiting:
+                    changed += 1
+                    with (
+                        unguarded_writes()
+                    ):  # a new price, which the next change of the offer brings to light
+                        Availability.objects.filter(pk=key).update(unit_price=Decimal(50_000 + turn))
+                    row = Availability.objects.get(pk=key)
+                    other = "PUBLIC" if row.visibility == "MATCHED_ONLY" else "MATCHED_ONLY"
+                    offers.set_visibility(row, actor=SYSTEM, visibility=other)
+                    waiting[key] = time.perf_counter()
             for pk, key in Match.objects.live().exclude(pk__in=old).values_list("pk", "availability"):
                 old.add(pk)
-                if key in committed:
-                    stored.setdefault(key, time.perf_counter())
+                if key in waiting:
+                    times.append((time.perf_counter() - waiting.pop(key)) * 1000)
             time.sleep(0.005)
-    times = sorted((stored[key] - committed[key]) * 1000 for key in stored)
+    times.sort()
     return {
-        "changes": len(committed), "matched": len(times), "offers": len(rows),
+        "changes": changed, "matched": len(times), "offers": len(keys), "seconds": round(time.perf_counter() - began),
         "median_ms": round(statistics.median(times)), "p95_ms": round(times[int(len(times) * 0.95) - 1]),
     }  # fmt: skip
 
@@ -372,6 +369,7 @@ def main() -> None:
     parser.add_argument("--batch-offers", type=int, default=20_000, help="offers of the batch")
     parser.add_argument("--batch-seconds", type=int, default=60, help="how long the batch runs at most")
     parser.add_argument("--edits", type=int, default=200, help="offers that change")
+    parser.add_argument("--rate", type=float, default=20, help="changes a second")
     parser.add_argument("--only", default="scores,others,one,batch,latency")
     parser.add_argument("--plans", type=Path, help="folder for what EXPLAIN says of the filters")
     options = parser.parse_args()
@@ -425,7 +423,7 @@ def main() -> None:
         if "latency" in wanted:
             busy = market()
             fill(offer, busy.goods.pk, sellers, 2_000)
-            show("latency", latency(busy, options.edits))
+            show("latency", latency(busy, options.edits, options.rate))
 
 
 if __name__ == "__main__":

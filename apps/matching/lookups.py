@@ -101,9 +101,8 @@ def simulate(row: RuleSet, *, sample: int = SAMPLE, seconds: float = SECONDS) ->
     """Score a sample of live requirements by the rules of a scope and by a proposal, in a read-only transaction.
 
     The sample is taken by the hash of the id, so its order is the same whenever it is taken; what isn't scored after
-    ``seconds`` is left out.
+    ``seconds`` is left out, but for the first one.
     """
-    began = time.monotonic()
     base = rule_sets.scope_of(row.commodity_id)
     with dry_run(SYSTEM, timeout=settings.TRANSACTION_TIMEOUT):
         wants = _sample(row, sample)
@@ -112,6 +111,7 @@ def simulate(row: RuleSet, *, sample: int = SAMPLE, seconds: float = SECONDS) ->
         connection.check_constraints()  # of what the caller wrote: the checks lock rows
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
+        began = time.monotonic()
         current, proposed = (_rules(row, rules_of(each), goods) for each in (base, row))
         sides = list(_both(wants, current, proposed, began, seconds))
     rows = []
@@ -167,7 +167,7 @@ def _both(
     rule_sets.refresh_profiles(actor=SYSTEM, rules=current, want_ids=keys)
     before: dict[UUID, Scores] = {}
     for key in keys:
-        if time.monotonic() - began > seconds * (1 if alike else 0.4):
+        if before and time.monotonic() - began > seconds * (1 if alike else 0.4):
             break
         rows = pairs.find(pairs.Scope(wants=[key]), current).rows
         before[key] = _scores(rows, current)
@@ -176,8 +176,8 @@ def _both(
     if alike:
         return
     rule_sets.refresh_profiles(actor=SYSTEM, rules=proposed, want_ids=list(before))
-    for key, old in before.items():
-        if time.monotonic() - began > seconds:
+    for number, (key, old) in enumerate(before.items()):
+        if number and time.monotonic() - began > seconds:
             break
         yield key, old, _scores(pairs.find(pairs.Scope(wants=[key]), proposed).rows, proposed)
 

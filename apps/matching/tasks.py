@@ -1,6 +1,6 @@
 """What makes the next run necessary, and periodic work on matches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -265,6 +265,7 @@ class MatchBatch(JobKind):
     """Requirements of a commodity, one a row."""
 
     name, title = batches.KIND, "Match a commodity"
+    _looks: Mapping[UUID, batches.Looked]
 
     def rows(self, job: Job, content: bytes) -> Iterator[WorkRow]:
         """The requirements that the batch began with."""
@@ -273,7 +274,7 @@ class MatchBatch(JobKind):
 
     def begin(self, rows: Sequence[WorkRow], *, job: Job) -> None:
         """Look at the requirements of a chunk; what is written for them is locked together."""
-        run = MatchRun.objects.get(pk=job.parameters["run_id"])
+        run, self._looks = MatchRun.objects.get(pk=job.parameters["run_id"]), {}
         self._looks = batches.look_at_chunk(run, [UUID(row.values["requirement_id"]) for row in rows])
 
     def apply(self, row: WorkRow, *, job: Job, actor: Actor) -> RowResult:

@@ -206,9 +206,13 @@ class SavingAdmin(ReadOnlyAdmin):
             return name
 
         def link(row: Any) -> Any:
-            other = page.model._default_manager.filter(pk=getattr(row, name)).first()
-            return other and format_html('<a href="{}">{}</a>', page._url("change", other.pk), other)
+            key = getattr(row, name)
+            other = None if key is None else page.get_queryset(request).filter(pk=key).first()
+            return (
+                key if other is None else format_html('<a href="{}">{}</a>', page._url("change", key), other)
+            )
 
+        link.__name__ = name
         link.short_description = label_for_field(name, self.model, self)  # type: ignore[attr-defined]
         return link
 

@@ -1,13 +1,15 @@
 """Batches: every requirement of a commodity at once, as a job that goes on where it stopped."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import structlog
 from django.db import Error as DatabaseFailure
+from django.db import InterfaceError, OperationalError
 from django.db.models import Exists, OuterRef, Q, Sum
 
 from apps.availability.models import Availability
@@ -26,6 +28,7 @@ from erp.jobs.events import JobQueued
 from erp.jobs.models import Job
 from erp.services import attempt, emit, service
 
+log = structlog.get_logger(__name__)
 KIND: Final = "matching.batch"
 FULL, STALE = "FULL", "STALE"
 _Status = MatchRun.Status
@@ -101,47 +104,78 @@ def out_of_date(limit: int) -> list[Commodity]:
     return found[:limit]
 
 
-def match_row(run: MatchRun, want_id: UUID, actor: Actor, look: runs.Look | None = None) -> bool:
+class Looked(NamedTuple):
+    """A look at a requirement of a chunk, and the rules of its mark before."""
+
+    look: runs.Look
+    marked: str
+
+
+def match_row(run: MatchRun, want_id: UUID, actor: Actor, looked: Looked | None = None) -> bool:
     """Match one requirement of a batch, as it was looked at; False where it is no longer live."""
     want = Requirement.objects.filter(pk=want_id).first()
-    part = want and runs.match_subject(
-        actor=actor,
-        kind=MatchRun.Kind.BATCH,
-        requirement=want,
-        batch=run,
-        states=run.states,
-        look=look,
-    )
-    if want is None or part is None:
+    if want is None:
+        return False
+    if looked is None:
+        version, rules, marked = want.version, marks.rules_key(want), _marked([want_id]).get(want_id, "")
+    else:
+        version, rules, marked = (
+            looked.look.version, looked.look.rules[want.commodity_id].key, looked.marked,
+        )  # fmt: skip
+    part = runs.match_subject(
+        actor=actor, kind=MatchRun.Kind.BATCH, requirement=want, batch=run, states=run.states,
+        look=looked and looked.look,
+    )  # fmt: skip
+    if part is None:
         return False
     if not run.states:  # of some states only it stays to be matched
         marks.settle_listing(
-            actor=actor, subject_type="REQUIREMENT", subject_id=want.pk, seen_version=want.version,
-            rules=marks.rules_key(want),
+            actor=actor, subject_type="REQUIREMENT", subject_id=want.pk, seen_version=version, rules=rules,
+            before=marked,
         )  # fmt: skip
     return True
 
 
-def look_at_chunk(run: MatchRun, keys: Collection[UUID]) -> dict[UUID, runs.Look]:
-    """Look at the requirements of a chunk, and lock what is written for them, each kind by id.
+def _marked(keys: Collection[UUID]) -> dict[UUID, str]:
+    """The rules by which requirements were matched last, by their marks."""
+    rows = RematchMark.objects.filter(subject_type="REQUIREMENT", subject_id__in=keys)
+    return dict(rows.values_list("subject_id", "rules"))
+
+
+def look_at_chunk(run: MatchRun, keys: Collection[UUID]) -> dict[UUID, Looked]:
+    """Look at the live requirements of a chunk, and lock what is written for them, each kind by id.
 
     Locks: live matches, requirements, and the offers of the matches that are kept. A requirement that can't be looked
-    at is left out; its own row says why.
+    at is left out; its own row says why. Raises OperationalError and InterfaceError.
     """
-    wants = Requirement.objects.filter(pk__in=keys)
+    marked = _marked(keys)
     live = Match.objects.live().filter(requirement__in=keys).locked().order_by("pk")
     offers = set(live.values_list("availability_id", flat=True))
-    goods = {key for want in wants for key in (want.commodity_id, *want.substitute_ids)}
-    rules = active_rules(goods)
-    rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=keys)
-    looks = {}
-    for want in wants.order_by("pk"):
-        with suppress(DomainError, DatabaseFailure), attempt():
-            looks[want.pk] = runs.look_at(want, states=run.states, staff=run.by_staff, rules=rules)
-            offers.update(candidate.row.availability_id for candidate in looks[want.pk].kept)
-    for rows in (wants, Availability.objects.filter(pk__in=offers)):
+    wants = [want for want in Requirement.objects.filter(pk__in=keys).order_by("pk") if runs.is_live(want)]
+    rules = active_rules({key for want in wants for key in (want.commodity_id, *want.substitute_ids)})
+    looks: dict[UUID, Looked] = {}
+    with _tried():
+        rule_sets.refresh_profiles(actor=SYSTEM, rules=rules, want_ids=keys)
+        for want in wants:
+            with _tried():
+                look = runs.look_at(want, states=run.states, staff=run.by_staff, rules=rules)
+                looks[want.pk] = Looked(look, marked.get(want.pk, ""))
+                offers.update(candidate.row.availability_id for candidate in look.kept)
+    for rows in (Requirement.objects.filter(pk__in=keys), Availability.objects.filter(pk__in=offers)):
         list(rows.locked().order_by("pk").values_list("pk"))
     return looks
+
+
+@contextmanager
+def _tried() -> Iterator[None]:
+    """Go on after an error that isn't the server's or the connection's; what was written is rolled back."""
+    try:
+        with attempt():
+            yield
+    except (OperationalError, InterfaceError):
+        raise
+    except (DomainError, DatabaseFailure) as error:
+        log.warning("matching.look_failed", error=type(error).__name__)
 
 
 @service(

@@ -115,10 +115,15 @@ def settle(row: RematchMark, *, actor: Actor, matched: int, seen_version: int, r
 
 @service(requires=capabilities.EXECUTE, machinery=QUEUE, label="Settle a listing of a batch")
 def settle_listing(
-    *, actor: Actor, subject_type: str, subject_id: UUID, seen_version: int, rules: str
+    *, actor: Actor, subject_type: str, subject_id: UUID, seen_version: int, rules: str, before: str
 ) -> None:
-    """Note that a batch has matched a listing; a mark that is dirty stays so."""
+    """Note that a batch has matched a listing; a mark that is dirty stays so.
+
+    ``before`` are the mark's rules when the batch began to look: others since then ask for another run.
+    """
     row = RematchMark.objects.filter(subject_type=subject_type, subject_id=subject_id).locked().first()
+    if row is not None and row.rules != before:
+        return
     row = row or RematchMark(subject_type=subject_type, subject_id=subject_id, due_at=clock.now())
     row.seen_version, row.rules = max(row.seen_version, seen_version), rules
     row.save()

@@ -62,7 +62,7 @@ def find_for_requirement(
     requirement: Requirement, *, actor: Actor, limit: int = SHOWN, min_score: Decimal | None = None
 ) -> RunResult:
     """Find offers for a requirement and store new matches. A minimum score below that of the rules has no effect."""
-    if not _is_live(requirement):
+    if not is_live(requirement):
         raise problems.SubjectNotLive.of_status(requirement)
     run = _new_run(_Kind.ASKED, actor, requirement=requirement)
     return _run(run, actor, min_score=_checked(min_score, requirement), limit=limit)
@@ -79,7 +79,7 @@ def find_for_availability(
     offer: Availability, *, actor: Actor, limit: int = SHOWN, min_score: Decimal | None = None
 ) -> RunResult:
     """Find requirements for an offer and store new matches. A minimum score below that of the rules has no effect."""
-    if not _is_live(offer):
+    if not is_live(offer):
         raise problems.SubjectNotLive.of_status(offer)
     run = _new_run(_Kind.ASKED, actor, availability=offer)
     return _run(run, actor, min_score=_checked(min_score, offer), limit=limit)
@@ -99,7 +99,7 @@ def match_subject(
 ) -> MatchRun | None:
     """Match one listing for a trigger, the sweep or a batch, which has looked already; None where it isn't live."""
     subject = requirement or availability
-    if subject is None or not _is_live(subject):
+    if subject is None or not is_live(subject):
         return None
     run = _new_run(
         kind, actor, requirement=requirement, availability=availability, batch=batch, states=list(states),
@@ -132,7 +132,7 @@ def _new_run(kind: str, actor: Actor, **fields: Any) -> MatchRun:
     )
 
 
-def _is_live(listing: Any) -> bool:
+def is_live(listing: Any) -> bool:
     """Whether a listing is matched: live, and not past its end by the database's time."""
     live = (
         listing.is_live if isinstance(listing, Requirement) else listing.status == Availability.Status.ACTIVE
@@ -174,6 +174,7 @@ def run_head(run: MatchRun, rules: Rules) -> dict[str, Any]:
 class Look:
     """What the filters and the score say of a listing, beside the live matches that were locked before."""
 
+    version: int  # of the listing
     rules: Mapping[UUID, Rules]
     locked: set[UUID]
     before: Mapping[tuple[UUID, UUID], Match]
@@ -182,7 +183,7 @@ class Look:
     dropped: dict[str, int]
     few: list[str]
     kept: list[Candidate]
-    passing: set[tuple[UUID, UUID]]
+    passing: set[tuple[UUID, UUID]]  # of the matches that there were before
     demand: dict[UUID, int]  # of the requirements that an offer passes with
     seconds: float
 
@@ -218,11 +219,19 @@ def look_at(
     )  # fmt: skip
     few = _are_few(candidates, choice.kept, by_offer=by_offer)
     return Look(
-        rules=rules, locked=locked, before=before, pool=found.pool, rejected=found.rejected, dropped=choice.dropped,
-        few=sorted([*found.few, *([pairs.DROPPED] if few else [])]), kept=choice.kept, passing=set(choice.passing),
+        version=subject.version,
+        rules=rules,
+        locked=locked,
+        before=before,
+        pool=found.pool,
+        rejected=found.rejected,
+        dropped=choice.dropped,
+        few=sorted([*found.few, *([pairs.DROPPED] if few else [])]),
+        kept=choice.kept,
+        passing=choice.passing.keys() & before.keys(),
         demand={key[0]: each.row.demand for key, each in choice.passing.items()} if by_offer else {},
         seconds=time.monotonic() - began,
-    )  # fmt: skip
+    )
 
 
 def _run(
@@ -440,7 +449,7 @@ def _write(run: MatchRun, actor: Actor, look: Look, want_versions: Mapping[UUID,
 def _is_judged(offer: Any, match: Match, seen: Match) -> bool:
     """Whether the filters saw the listings as they are now, or one of them is no longer live."""
     want = match.requirement
-    if not (_is_live(offer) and _is_live(want)):
+    if not (is_live(offer) and is_live(want)):
         return True
     profile, versions = getattr(offer, "match_profile", None), (want.version, offer.version)
     return (

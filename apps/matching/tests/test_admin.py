@@ -4,6 +4,7 @@ import pytest
 
 from apps.matching.engine.body import DEFAULT
 from apps.matching.models import Allocation, AllocationPart, RuleSet
+from apps.matching.services import batches
 from apps.matching.tests.factories import again
 from erp.models import unguarded_writes
 
@@ -45,3 +46,13 @@ def test_a_proposal_shows_its_simulation_beside_the_current_rules(cotton, user, 
     assert "Simulation of 1 requirements" in page
     assert "Only by the current rules" in page
     assert again(row).status == "PROPOSED"
+
+
+def test_a_page_names_a_row_of_another_module_only_for_whoever_sees_it(cotton, user, staff_client_for):
+    owner, other = user("INTERNAL_MANAGER"), user("INTERNAL_MANAGER")
+    run = batches.start_batch(actor=owner, commodity=cotton.goods)
+    address, job = f"{URL}matchrun/{run.pk}/change/", f"/admin/job/job/{run.job_id}/change/"
+    assert f'href="{job}"' in staff_client_for(owner).get(address).content.decode()
+    page = staff_client_for(other).get(address).content.decode()
+    assert job not in page
+    assert str(run.job_id) in page

@@ -11,7 +11,7 @@ from apps.availability.services import offers
 from apps.matching import tasks
 from apps.matching.engine.body import DEFAULT
 from apps.matching.models import Match, MatchNotice, MatchRun, OfferProfile, RematchMark, RuleSet
-from apps.matching.services import batches, marks, notices, problems, runs
+from apps.matching.services import batches, marks, notices, problems, rule_sets, runs
 from apps.matching.tests.factories import again, put
 from apps.notifications.models import Message
 from apps.partners.models import Partner
@@ -20,6 +20,7 @@ from erp.access import SYSTEM
 from erp.jobs.models import Job
 from erp.jobs.tasks import work
 from erp.models import unguarded_writes
+from erp.services import unit_of_work
 
 pytestmark = pytest.mark.django_db
 
@@ -201,6 +202,37 @@ def test_a_requirement_that_cannot_be_matched_leaves_the_others_of_its_batch_mat
     assert [want.matches.count() for want in wants] == [1, 0, 1]
 
 
+@pytest.mark.parametrize("change", ["rules", "figures"])
+def test_what_changes_while_a_batch_looks_asks_for_another_run(cotton, world, deliver, change):
+    want, _ = cotton.want(), cotton.offer()
+    deliver()
+    run_due()
+    before = mark_of(want).rules
+    assert before
+    run = batches.start_batch(actor=world.user("INTERNAL_MANAGER"), commodity=cotton.goods, mode="FULL")
+    with unit_of_work(SYSTEM):
+        looked = batches.look_at_chunk(run, [want.pk])
+        if change == "rules":
+            with unguarded_writes():
+                RuleSet(
+                    version=1, status="ACTIVE", body=DEFAULT.stored(), base_version=0, reason="Others."
+                ).save()
+        else:
+            rule_sets.forget_profiles(actor=SYSTEM, commodity_ids=[cotton.goods.pk])
+        assert batches.match_row(run, want.pk, SYSTEM, looked[want.pk])
+    assert mark_of(want).rules == (before if change == "rules" else "")
+    assert cotton.goods in batches.out_of_date(10)
+
+
+def test_a_batch_looks_at_no_requirement_that_has_ended(cotton, world):
+    want = cotton.want()
+    run = batches.start_batch(actor=world.user("INTERNAL_MANAGER"), commodity=cotton.goods, mode="FULL")
+    put(want, status="SUSPENDED")
+    with unit_of_work(SYSTEM):
+        assert batches.look_at_chunk(run, [want.pk]) == {}
+        assert not batches.match_row(run, want.pk, SYSTEM)
+
+
 def test_new_rules_start_a_batch_of_what_was_matched_by_others(cotton):
     cotton.match()
     tasks.sweep_marks()
@@ -219,7 +251,6 @@ def test_new_rules_start_a_batch_of_what_was_matched_by_others(cotton):
 
 
 def test_figures_that_change_make_profiles_again(cotton):
-    from apps.matching.services import rule_sets
 
     cotton.match()
     tasks.sweep_marks()

@@ -339,7 +339,7 @@ def test_a_simulation_that_changes_weights_alone_filters_once_and_scores_what_th
     assert (found["wants"], len(asked)) == (2, 2)
     assert all(each["largest_change"] > 0 for each in found["rows"])
     assert str(first.requirement_id) in {str(each["requirement_id"]) for each in found["rows"]}
-    assert lookups.simulate(row, seconds=0)["wants"] == 0
+    assert lookups.simulate(row, seconds=0)["wants"] == 1
 
 
 def test_a_simulation_can_write_nothing_and_ends_in_time(cotton, monkeypatch):
