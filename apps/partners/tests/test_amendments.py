@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from apps.accounts.services.roles import RoleNotAllowed
 from apps.partners.models import (
     Amendment,
     OpenExposure,
@@ -180,7 +181,7 @@ def test_roles_of_a_person_stay_within_those_of_the_partner(user):
         )  # fmt: skip
         employee.save()
     for roles, error in (
-        (["BUYER"], amendments.accounts.RoleNotAllowed),
+        (["BUYER"], RoleNotAllowed),
         (["PARTNER_ADMIN", "SELLER"], None),
     ):
         made = ask(firm, target="employee", target_id=employee.pk, roles=roles)

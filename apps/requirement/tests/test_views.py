@@ -1,6 +1,7 @@
 """What others see of a requirement: never what the buyer would pay, and never who it is before a trade."""
 
 import json
+import re
 from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -44,6 +45,12 @@ WORDS = (
 )
 
 
+def told(data):
+    """Secrets in what was answered; ids and times hold such figures by chance."""
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+", "", json.dumps(data))
+    return [word for word in WORDS if word in text]
+
+
 @pytest.fixture
 def seller(user):
     return user("SELLER")
@@ -69,12 +76,12 @@ def test_a_browsing_seller_sees_what_is_wanted_and_nothing_else(public, seller, 
     assert (data["quantity_band"], data["destination_state_code"], data["is_live"]) == ("100–200", "33", True)
     assert data["bands"][0].items() >= {"parameter": "micronaire", "min": "3.7000", "max": "4.5000"}.items()
     assert {band["preferred"] for band in data["bands"]} == {None}
-    assert [word for word in WORDS if word in json.dumps(data)] == []
+    assert told(data) == []
     assert str(public.buyer_partner_id) not in json.dumps(data)
     assert answer.headers["ETag"] != f'"{public.version}"'
     others = client_for(seller).read(URL).json()["results"]
     assert [row["id"] for row in others] == [str(public.pk)]
-    assert [word for word in WORDS if word in json.dumps(others)] == []
+    assert told(others) == []
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def test_each_stage_shows_its_fields_and_ends_with_its_source(requirement, selle
     data = shown(client, row).json()
     assert named(data) <= RequirementOutput.FROM_BROWSE | more
     assert named(data) >= (more - {"destination_district", "buyer_risk_category"})
-    assert [word for word in WORDS if word in json.dumps(data)] == []
+    assert told(data) == []
     decisions.conceal(row, actor=SYSTEM, source_type="negotiation", source_id=source)
     assert shown(client, row).status_code == 404
 
