@@ -133,12 +133,12 @@ def test_a_canary_in_sql_parameters_never_reaches_a_log(written, request):
     request.addfinalizer(lambda level=backend.level: backend.setLevel(level))
     backend.setLevel(logging.DEBUG)
     with CaptureQueriesContext(connection), connection.cursor() as cursor:
-        cursor.execute("SELECT %s::text AS found, %s::int", [f"Ramesh's {PLANTED}", 4711])
+        cursor.execute("SELECT %s::text AS found, %s::int", [f"Ramesh's {PLANTED}", 471_147_114])
     assert "SELECT" in written()
     assert "AS found" in written()
     assert leaks(written()) == []
     assert "Ramesh" not in written()
-    assert "4711" not in written()
+    assert "471147114" not in written()
 
 
 @pytest.mark.django_db

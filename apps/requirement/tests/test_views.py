@@ -45,10 +45,10 @@ WORDS = (
 )
 
 
-def told(data):
+def told(data, words=WORDS):
     """Secrets in what was answered; ids and times hold such figures by chance."""
     text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+", "", json.dumps(data))
-    return [word for word in WORDS if word in text]
+    return [word for word in words if word in text]
 
 
 @pytest.fixture
@@ -225,9 +225,7 @@ def test_events_and_feed_tell_sellers_nothing(public, seller, emitted, client_fo
     ledger.commit(public, actor=SYSTEM, trade_id=uuid4(), quantity=Decimal(10))
     for event in emitted():
         if event.event_type.startswith("requirement."):
-            assert [
-                word for word in ("54321", "51234", "98765432") if word in json.dumps(event.payload)
-            ] == []
+            assert told(event.payload, ["54321", "51234", "98765432"]) == []
     consume()
     rows = client_for(seller).read("/api/v1/events").json()["results"]
     assert [row for row in rows if row["type"].startswith("requirement.")] == []
@@ -364,7 +362,7 @@ def test_a_cell_needs_five_buyers_and_none_with_more_than_half(wants):
     (cell,) = cells()
     assert (cell.buyers, cell.open_kg, cell.state_code) == (5, 800 * 170, "33")
     assert cell.bands["micronaire"] == {"minimum": "3.7", "maximum": "4.5"}
-    assert "54000" not in json.dumps(cell.bands)
+    assert told(cell.bands, ["54000"]) == []
     assert cells()[0].pk != cell.pk  # computed anew, the same
 
 
@@ -417,7 +415,7 @@ def test_no_two_queries_differ_by_a_cell_that_is_left_out(wants, requirement, us
     assert client.read(f"{path}&state_code=33&days=365").json()["results"] == everything
     assert client.read(f"{URL}/demand-statistics").status_code == 400
     assert client.read(f"{path}&days=0").status_code == 400
-    assert "999" not in json.dumps(everything)
+    assert told(everything, ["999"]) == []
 
 
 def test_analytics_are_of_ones_own_and_for_staff_of_all(requirement, user, client_for, staff):
