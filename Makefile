@@ -102,9 +102,9 @@ browser: $(READY)
 	$(BIN)/python -m pytest config/tests -m browser
 
 large: $(READY)
-	LARGE_TABLE=10000 $(BIN)/python -m pytest -m large
+	LARGE_TABLE=10000 $(BIN)/python -m pytest -m large --timeout 600
 	LEDGER_STEPS=10000 $(BIN)/python -m pytest apps/availability/tests/test_stock.py \
-		apps/requirement/tests/test_ledger.py -k "random_steps or any_operations"
+		apps/requirement/tests/test_ledger.py -k "random_steps or any_operations" --timeout 600
 
 clean:
 	rm -rf $(VENV) .erp staticfiles .pytest_cache .mypy_cache .ruff_cache

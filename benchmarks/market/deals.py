@@ -41,7 +41,7 @@ RACES = frozenset({
     "negotiation.already_open", "negotiation.want_exhausted", "negotiation.not_your_turn", "matching.negotiation_open",
     "availability.quantity_exceeded", "requirement.not_live", "availability.not_live", "matching.subject_not_live",
     "trade.invalid_state", "trade.already_created", "negotiation.offer_lapsed", "negotiation.counterpart_not_ready",
-    "risk.blocked",
+    "risk.blocked", "negotiation.quantity_out_of_range",
 })  # fmt: skip
 
 
