@@ -6,6 +6,7 @@ no amount depends on these days.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -291,14 +292,18 @@ class Deal:
         )
         require_figure("what buyer and seller owe each other, in paise", str(net), "0")
 
+    def _rows(self, part: str, is_done: Callable[[Any], bool]) -> Any:
+        """Rows of the trade, as the seller reads them, once a worker has done its part or time is over."""
+        end = time.monotonic() + PAPER_SECONDS
+        while True:
+            rows = self.people["SO"].read(f"{self.path}/{part}")["results"]
+            if is_done(rows) or time.monotonic() > end:
+                return rows
+            time.sleep(0.5)
+
     def wait_for_eway(self) -> str:
         """Wait until the worker has entered the e-way bill of the dispatch; return its number."""
-        end, caller = time.monotonic() + PAPER_SECONDS, self.people["SO"]
-        while True:
-            (row,) = caller.read(f"{self.path}/dispatches")["results"]
-            if row["eway_status"] == "RECORDED" or time.monotonic() > end:
-                break
-            time.sleep(0.5)
+        (row,) = self._rows("dispatches", lambda rows: rows[0]["eway_status"] == "RECORDED")
         require_figure("e-way bill", row["eway_status"], "RECORDED")
         until, sent = (datetime.fromisoformat(row[name]) for name in ("eway_valid_until", "dispatched_at"))
         last = (until.astimezone(clock.KOLKATA) - timedelta(seconds=1)).date()
@@ -309,14 +314,9 @@ class Deal:
 
     def wait_for_papers(self) -> list[str]:
         """Wait until the worker has drawn the documents; return their kinds."""
-        end, caller = time.monotonic() + PAPER_SECONDS, self.people["SO"]
-        while True:
-            rows = caller.read(f"{self.path}/documents")["results"]
-            if sorted(row["kind"] for row in rows) == PAPERS or time.monotonic() > end:
-                break
-            time.sleep(0.5)
+        rows = self._rows("documents", lambda rows: sorted(row["kind"] for row in rows) == PAPERS)
         for row in rows:
-            answer = caller.send("GET", f"/api/v1/trades/documents/{row['id']}/content")
+            answer = self.people["SO"].send("GET", f"/api/v1/trades/documents/{row['id']}/content")
             if not answer.body.startswith(b"%PDF"):
                 raise DemoFailed(f"{row['kind']}: {answer.status}, not a PDF")
         require_figure("documents", ", ".join(sorted(row["kind"] for row in rows)), ", ".join(PAPERS))

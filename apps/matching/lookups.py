@@ -26,7 +26,7 @@ from erp.services import dry_run
 SAMPLE, MOST_SAMPLE = 100, 200
 MOST_ROWS: Final = 50  # of a simulation that are listed one by one
 SECONDS: Final = 20.0  # of a simulation; its transaction is ended after TRANSACTION_TIMEOUT
-Scores = dict[UUID, int]  # of the offers that a requirement keeps
+Scores = dict[UUID, int]  # of the offers that a requirement is matched with
 
 
 def explained_run(actor: Actor, subject: Any, run_id: UUID | None) -> MatchRun | None:
@@ -111,9 +111,8 @@ def simulate(row: RuleSet, *, sample: int = SAMPLE, seconds: float = SECONDS) ->
         connection.check_constraints()  # of what the caller wrote: the checks lock rows
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
-        began = time.monotonic()
         current, proposed = (_rules(row, rules_of(each), goods) for each in (base, row))
-        sides = list(_both(wants, current, proposed, began, seconds))
+        sides = list(_both(wants, current, proposed, seconds))
     rows = []
     for key, old, new in sorted(sides, key=lambda side: str(side[0])):
         both = old.keys() & new.keys()
@@ -155,14 +154,13 @@ def _both(
     wants: Sequence[Requirement],
     current: Mapping[UUID, Rules],
     proposed: Mapping[UUID, Rules],
-    began: float,
     seconds: float,
 ) -> Iterator[tuple[UUID, Scores, Scores]]:
-    """What requirements of the sample keep by the rules of each side, as long as there is time.
+    """The matches of requirements of the sample by the rules of each side, as long as there is time.
 
     Rules that differ in weights alone let the same pairs pass, which are found once.
     """
-    alike = pairs.are_alike(current, proposed)
+    began, alike = time.monotonic(), pairs.are_alike(current, proposed)
     keys = [want.pk for want in wants]
     rule_sets.refresh_profiles(actor=SYSTEM, rules=current, want_ids=keys)
     before: dict[UUID, Scores] = {}
@@ -183,7 +181,7 @@ def _both(
 
 
 def _scores(rows: Sequence[pairs.Row], rules: Mapping[UUID, Rules]) -> Scores:
-    """What is kept of pairs that passed: offers in order, with their scores."""
+    """The matches among pairs that passed: offers in order, with their scores."""
     return {
         candidate.key[1]: candidate.micros for candidate in choose(scored(rows, rules), by_offer=False).kept
     }

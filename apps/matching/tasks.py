@@ -274,7 +274,8 @@ class MatchBatch(JobKind):
 
     def begin(self, rows: Sequence[WorkRow], *, job: Job) -> None:
         """Look at the requirements of a chunk; what is written for them is locked together."""
-        run, self._looks = MatchRun.objects.get(pk=job.parameters["run_id"]), {}
+        self._looks = {}  # those of the chunk before need not wait in memory
+        run = MatchRun.objects.get(pk=job.parameters["run_id"])
         self._looks = batches.look_at_chunk(run, [UUID(row.values["requirement_id"]) for row in rows])
 
     def apply(self, row: WorkRow, *, job: Job, actor: Actor) -> RowResult:

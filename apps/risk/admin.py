@@ -34,7 +34,7 @@ from apps.risk.services import checks, overrides, policies, rates, screening, su
 from erp.admin import Queue, ServiceAdmin, Table, quantity, titled
 from erp.services import Service
 
-_OUT_OF_DATE = titled("stale", "out of date", lambda stale: "Yes" if stale else "–")
+_OUT_OF_DATE = titled("stale", "out of date")
 _WAITS: dict[str, Any] = {"amber": timedelta(hours=4), "red": timedelta(hours=24)}
 
 

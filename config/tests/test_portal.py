@@ -98,8 +98,10 @@ def test_home_shows_queues_as_cards_and_next_steps_until_they_are_done(
 
 
 def test_a_status_is_a_coloured_label_and_a_figure_is_grouped_and_to_the_right(offer):
-    status, figure, plain = columns_of(Availability, ["status", "quantity_tolerance_percent", "number"])
+    names = ["status", "quantity_tolerance_percent", "number", "allow_partial"]
+    status, figure, plain, flag = columns_of(Availability, names)
     row = offer()
+    assert flag(row) == "Yes", "a word, not a tick that praises"
     assert (status(row), status.label["success"]) == (("success", "Active"), "success")
     assert figure(row) == '<span class="erp-number">5</span>'
     assert (status.admin_order_field, plain) == ("status", "number")

@@ -22,13 +22,13 @@ def measured(value: Decimal, unit: str) -> str:
     return f"{group(int(value) if whole else value)} {unit}"
 
 
-def quantity(name: str, unit: str, label: str = "") -> Callable[[Any], str]:
+def quantity(name: str, unit: str, label: str = "") -> Callable[[Any], Any]:
     """A column that shows the decimal field ``name`` in Indian grouping with its unit.
 
     ``unit`` is the way to the unit from the row (``unit``, ``availability.unit``), or the unit itself.
     """
 
-    def column(row: Any) -> str:
+    def draw(row: Any) -> str:
         value = getattr(row, name)
         if value is None:
             return "–"
@@ -37,35 +37,39 @@ def quantity(name: str, unit: str, label: str = "") -> Callable[[Any], str]:
             held = getattr(held, step, unit)
         return _number(measured(value, str(held)))
 
-    column.__name__ = name
-    column.short_description = label or name.replace("_", " ")  # type: ignore[attr-defined]
-    column.admin_order_field = name  # type: ignore[attr-defined]
-    return column
+    return drawn(name, label or name.replace("_", " "), draw)
 
 
-def amount(name: str, label: str = "") -> Callable[[Any], str]:
+def amount(name: str, label: str = "") -> Callable[[Any], Any]:
     """A column that shows the amount ``name`` in the row's currency."""
 
-    def column(row: Any) -> str:
+    def draw(row: Any) -> str:
         value = getattr(row, name)
         return "–" if value is None else _number(money(value, row.currency))
 
-    column.__name__ = name
-    column.short_description = label or name.replace("_", " ")  # type: ignore[attr-defined]
-    column.admin_order_field = name  # type: ignore[attr-defined]
-    return column
+    return drawn(name, label or name.replace("_", " "), draw)
 
 
-def titled(name: str, title: str, show: Callable[[Any], Any] = lambda value: value) -> Any:
-    """A column under a title of its own; ``show`` draws its value."""
+def titled(name: str, title: Any, show: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
+    """A column under a title of its own. ``show`` draws its value; by default yes and no are words.
 
-    def column(row: Any) -> Any:
-        return show(getattr(row, name))
+    A tick or a cross would judge: a green one would praise that something is disputed.
+    """
 
-    column.__name__ = name
-    column.short_description = title  # type: ignore[attr-defined]
-    column.admin_order_field = name  # type: ignore[attr-defined]
-    return column
+    def draw(row: Any) -> Any:
+        value = getattr(row, name)
+        if show is not None:
+            return show(value)
+        return ("Yes" if value else "No") if isinstance(value, bool) else value
+
+    return drawn(name, title, draw)
+
+
+def drawn(name: str, title: Any, draw: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A column that is drawn by a function of the row, and ordered by the field ``name``."""
+    column: Any = draw
+    column.__name__, column.short_description, column.admin_order_field = name, title, name
+    return draw
 
 
 def _number(text: str) -> str:
@@ -99,28 +103,16 @@ def _column(model: type[models.Model], name: str) -> Any:
         return name
     if name == "status" and field.choices:
 
-        def column(row: Any) -> Any:
+        def status(row: Any) -> tuple[str, str]:
             text = row.get_status_display()
             return _COLOURS.get(str(text).lower(), "neutral"), text
 
-        column.label = {colour: colour for colour in ("neutral", *_COLOURS.values())}  # type: ignore[attr-defined]
-    elif isinstance(field, models.DecimalField):
-
-        def column(row: Any) -> Any:
-            value = getattr(row, name)
-            return None if value is None else _number(trim(value))
-
-    elif isinstance(field, models.BooleanField):  # a green tick for "disputed" would praise the dispute
-
-        def column(row: Any) -> Any:
-            return {True: "Yes", False: "No"}.get(getattr(row, name))
-
-    else:
-        return name
-    column.__name__ = name
-    column.short_description = field.verbose_name  # type: ignore[attr-defined]
-    column.admin_order_field = name  # type: ignore[attr-defined]
-    return column
+        column: Any = drawn(name, field.verbose_name, status)
+        column.label = {colour: colour for colour in ("neutral", *_COLOURS.values())}
+        return column
+    if isinstance(field, models.DecimalField):
+        return titled(name, field.verbose_name, lambda value: None if value is None else _number(trim(value)))
+    return titled(name, field.verbose_name) if isinstance(field, models.BooleanField) else name
 
 
 class Table(NamedTuple):

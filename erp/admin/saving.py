@@ -17,6 +17,7 @@ from unfold.forms import AdminForm
 
 from erp.access import actor_of
 from erp.admin import acts, claims, clear_reads, forms, history, partner_view, related
+from erp.admin.display import drawn
 from erp.admin.looking import ReadOnlyAdmin, Verb
 from erp.api.serializers import Input
 from erp.errors import DomainError, InProgress, PreconditionFailed
@@ -205,16 +206,14 @@ class SavingAdmin(ReadOnlyAdmin):
         if not page or not page.has_view_permission(request):
             return name
 
-        def link(row: Any) -> Any:
+        def draw(row: Any) -> Any:
             key = getattr(row, name)
             other = None if key is None else page.get_queryset(request).filter(pk=key).first()
             return (
                 key if other is None else format_html('<a href="{}">{}</a>', page._url("change", key), other)
             )
 
-        link.__name__ = name
-        link.short_description = label_for_field(name, self.model, self)  # type: ignore[attr-defined]
-        return link
+        return drawn(name, label_for_field(name, self.model, self), draw)
 
     def _asked_once(self, name: Any) -> Any:
         """A column of this page that remembers its value: Unfold asks for each several times while it draws a page."""

@@ -121,7 +121,12 @@ class MatchRun(Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} run of {self.requirement or self.availability or self.commodity}"
+        return f"{self.get_kind_display()} run of {self.listing or self.commodity}"
+
+    @property
+    def listing(self) -> Any:
+        """The requirement or offer that was matched; None of a batch."""
+        return self.requirement or self.availability
 
 
 class MatchQuerySet(QuerySet):

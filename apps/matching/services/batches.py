@@ -114,24 +114,16 @@ class Looked(NamedTuple):
 def match_row(run: MatchRun, want_id: UUID, actor: Actor, looked: Looked | None = None) -> bool:
     """Match one requirement of a batch, as it was looked at; False where it is no longer live."""
     want = Requirement.objects.filter(pk=want_id).first()
-    if want is None:
-        return False
-    if looked is None:
-        version, rules, marked = want.version, marks.rules_key(want), _marked([want_id]).get(want_id, "")
-    else:
-        version, rules, marked = (
-            looked.look.version, looked.look.rules[want.commodity_id].key, looked.marked,
-        )  # fmt: skip
-    part = runs.match_subject(
+    part = want and runs.match_subject(
         actor=actor, kind=MatchRun.Kind.BATCH, requirement=want, batch=run, states=run.states,
         look=looked and looked.look,
     )  # fmt: skip
-    if part is None:
+    if want is None or part is None:
         return False
-    if not run.states:  # of some states only it stays to be matched
+    if looked is not None and not run.states:  # of some states only, or not looked at, it stays to be matched
         marks.settle_listing(
-            actor=actor, subject_type="REQUIREMENT", subject_id=want.pk, seen_version=version, rules=rules,
-            before=marked,
+            actor=actor, subject_type="REQUIREMENT", subject_id=want.pk, seen_version=looked.look.version,
+            rules=looked.look.rules[want.commodity_id].key, before=looked.marked,
         )  # fmt: skip
     return True
 
@@ -145,7 +137,7 @@ def _marked(keys: Collection[UUID]) -> dict[UUID, str]:
 def look_at_chunk(run: MatchRun, keys: Collection[UUID]) -> dict[UUID, Looked]:
     """Look at the live requirements of a chunk, and lock what is written for them, each kind by id.
 
-    Locks: live matches, requirements, and the offers of the matches that are kept. A requirement that can't be looked
+    Locks: live matches, requirements, and the offers of the matches that are stored. A requirement that can't be looked
     at is left out; its own row says why. Raises OperationalError and InterfaceError.
     """
     marked = _marked(keys)

@@ -149,7 +149,7 @@ def _checked(min_score: Decimal | None, listing: Any) -> Decimal | None:
 
 
 def _rules_of(run: MatchRun) -> Rules:
-    subject: Any = run.requirement or run.availability
+    subject: Any = run.listing
     return active_rule(run.commodity_id or subject.commodity_id)
 
 
@@ -243,7 +243,7 @@ def _run(
     look: Look | None = None,
 ) -> RunResult:
     """Match the subject of a run; ``limit``: how many of the best matches are read for the answer."""
-    subject: Any = run.requirement or run.availability
+    subject: Any = run.listing
     look = look or look_at(subject, states=run.states, staff=run.by_staff, min_score=min_score)
     began = time.monotonic()
     rules = look.rules[subject.commodity_id]
@@ -381,7 +381,7 @@ def _best(run: MatchRun, kept: Sequence[Candidate], limit: int) -> list[Match]:
     """The best live matches of a run, with what an answer about them names."""
     if not limit:
         return []
-    live = _live_of(run.requirement or run.availability, run.states)
+    live = _live_of(run.listing, run.states)
     keys = {tuple(pair): key for key, *pair in live.values_list("pk", *_PAIR)}
     best = [keys[candidate.key] for candidate in kept if candidate.key in keys][:limit]
     rows = Match.objects.with_row().in_bulk(best)
@@ -420,7 +420,7 @@ def _write(run: MatchRun, actor: Actor, look: Look, want_versions: Mapping[UUID,
     keys = {key[1] for key in before} | {candidate.key[1] for candidate in kept}
     touched = Availability.objects.filter(pk__in=keys).locked().order_by("pk").select_related("match_profile")
     listings = {offer.pk: offer for offer in touched}
-    live = _by_pair(_live_of(run.requirement or run.availability, run.states))
+    live = _by_pair(_live_of(run.listing, run.states))
     protected = {row.pk for row in live.values()} - set(
         Match.objects.filter(pk__in=[row.pk for row in live.values()])
         .unprotected()
