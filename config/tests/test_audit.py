@@ -61,11 +61,11 @@ def found(rule: str, product: Product | None = None) -> list[str]:
 
 @pytest.fixture
 def planted_file(tmp_path: Path) -> Callable[[str, str], Product]:
-    """The product with one more source file."""
+    """The product with one more source file in each call."""
 
     def plant(name: str, text: str) -> Product:
         file = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
-        file.parent.mkdir(parents=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(textwrap.dedent(text))
         return Product(sources=[*sources(), *read([tmp_path / name.split(".")[0]], tmp_path)])
 
@@ -74,10 +74,12 @@ def planted_file(tmp_path: Path) -> Callable[[str, str], Product]:
 
 @pytest.fixture
 def planted_route(settings: Any) -> Callable[..., Product]:
-    """The product with one more route."""
+    """The product with one more route in each call."""
+    patterns = [*urls.urlpatterns]
 
     def plant(route: str, view: Any) -> Product:
-        settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": [*urls.urlpatterns, path(route, view)]})
+        patterns.append(path(route, view))
+        settings.ROOT_URLCONF = type("Urls", (), {"urlpatterns": [*patterns]})
         return Product(sources=sources())
 
     return plant
@@ -171,26 +173,21 @@ def _function(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
-@pytest.mark.parametrize(
-    ("view", "methods"),
-    [
-        (_Plain.as_view(), ["POST"]),
-        (_RawAction.as_view({"post": "settle"}), ["POST"]),
-        (_function, ["POST", "PUT", "PATCH", "DELETE"]),
-        (CommodityViewSet.as_view({"post": "list"}), ["POST"]),
-        (_WithOwnPost.as_view({"get": "list"}), ["POST"]),
-    ],
-    ids=["api view", "raw action", "function", "read bound to a write", "handler beside the endpoints"],
-)
-def test_a_write_past_the_endpoints_is_found(
-    planted_route: Callable[..., Product], view: Any, methods: list[str]
-) -> None:
-    faults = found(IDEMPOTENCY, planted_route("api/v1/planted", view))
-    assert faults == [
-        f"{method} /api/v1/planted: isn't bound with endpoint() or lookup(), so it asks for no"
-        " Idempotency-Key"
+def test_writes_past_the_endpoints_are_found(planted_route: Callable[..., Product]) -> None:
+    planted = {
+        "plain": (_Plain.as_view(), ["POST"]),
+        "raw-action": (_RawAction.as_view({"post": "settle"}), ["POST"]),
+        "function": (_function, ["POST", "PUT", "PATCH", "DELETE"]),
+        "read-bound-to-a-write": (CommodityViewSet.as_view({"post": "list"}), ["POST"]),
+        "beside-the-endpoints": (_WithOwnPost.as_view({"get": "list"}), ["POST"]),
+    }
+    for name, (view, _) in planted.items():
+        product = planted_route(f"api/v1/{name}", view)
+    assert sorted(found(IDEMPOTENCY, product)) == sorted(
+        f"{method} /api/v1/{name}: isn't bound with endpoint() or lookup(), so it asks for no Idempotency-Key"
+        for name, (_, methods) in planted.items()
         for method in methods
-    ]
+    )
 
 
 def test_a_write_outside_the_api_is_found(planted_route: Callable[..., Product]) -> None:
@@ -265,81 +262,80 @@ def test_an_endpoint_that_differs_from_the_register_is_found(
     assert found(rule) == [f"PUT /api/v1/commodities/{{id}}: {fault}"]
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "fault"),
-    [
-        ("apps.partners.viewsets.planted", "def touch(row):\n    row.save()", "row.save() outside a service"),
-        (
-            "apps.partners.serializers.planted",
-            "from apps.partners.models import Partner\nmade = Partner.objects.create(country='IN')",
-            "Partner.objects.create() outside a service",
-        ),
-        (
-            "apps.partners.serializers.planted",
-            "from apps.partners import models\nmade = models.Partner.objects.create(country='IN')",
-            "models.Partner.objects.create() outside a service",
-        ),
-        (
-            "apps.partners.admin.planted",
-            "def close(admin, request, rows):\n    rows.update(status='closed')",
-            "rows.update() outside a service",
-        ),
-        (
-            "apps.partners.tasks.planted",
-            "def purge(rows):\n    rows.filter(country='IN').delete()",
-            "rows.filter(country='IN').delete() outside a service",
-        ),
-        (
-            "apps.partners.lookups.planted",
-            "from django.db import connection\n\n\ndef ask():\n    with connection.cursor() as cursor:\n"
-            "        cursor.execute('UPDATE partner_partner SET country = %s', ['IN'])",
-            "cursor.execute() outside a service",
-        ),
-        (
-            "apps.partners.models.planted",
-            "def save(self, *args):\n    super(Base, self).save(*args)",
-            "super(Base, self).save() outside a service",
-        ),
-        (
-            "apps.partners.models.planted",
-            "def keep(rows):\n    rows.bulk_create([])",
-            "rows.bulk_create() outside a service",
-        ),
-        (
-            "apps.partners.tasks.planted",
-            "def join(user, group):\n    user.groups.add(group)",
-            "user.groups.add() outside a service",
-        ),
-        (
-            "apps.partners.services.planted",
-            "def shortcut(row):\n    row.save()",
-            "row.save() in shortcut(), which no service calls",
-        ),
-        (
-            "apps.partners.tasks.planted",
-            "from erp.models import unguarded_writes",
-            "lifts the guard with unguarded_writes",
-        ),
-        (
-            "apps.partners.viewsets.planted",
-            "from apps.partners.models import Partner\n\n\nclass Planted:\n    def mine(self):\n"
-            "        return Partner.objects.first()",
-            "queries Partner.objects beside its queryset",
-        ),
-        (
-            "apps.partners.viewsets.planted",
-            "class Planted:\n    def mine(self, row):\n        return row.people.filter(active=True)",
-            "queries with filter() beside its queryset",
-        ),
-    ],
-    ids=lambda value: value.rpartition(".")[0] if value.startswith("apps.") else "",
-)
-def test_a_change_or_query_in_the_wrong_place_is_found(
-    planted_file: Callable[[str, str], Product], name: str, text: str, fault: str
+MISPLACED = [
+    ("apps.partners.viewsets.planted", "def touch(row):\n    row.save()", "row.save() outside a service"),
+    (
+        "apps.partners.serializers.planted",
+        "from apps.partners.models import Partner\nmade = Partner.objects.create(country='IN')",
+        "Partner.objects.create() outside a service",
+    ),
+    (
+        "apps.partners.serializers.planted",
+        "from apps.partners import models\nmade = models.Partner.objects.create(country='IN')",
+        "models.Partner.objects.create() outside a service",
+    ),
+    (
+        "apps.partners.admin.planted",
+        "def close(admin, request, rows):\n    rows.update(status='closed')",
+        "rows.update() outside a service",
+    ),
+    (
+        "apps.partners.tasks.planted",
+        "def purge(rows):\n    rows.filter(country='IN').delete()",
+        "rows.filter(country='IN').delete() outside a service",
+    ),
+    (
+        "apps.partners.lookups.planted",
+        "from django.db import connection\n\n\ndef ask():\n    with connection.cursor() as cursor:\n"
+        "        cursor.execute('UPDATE partner_partner SET country = %s', ['IN'])",
+        "cursor.execute() outside a service",
+    ),
+    (
+        "apps.partners.models.planted",
+        "def save(self, *args):\n    super(Base, self).save(*args)",
+        "super(Base, self).save() outside a service",
+    ),
+    (
+        "apps.partners.models.planted",
+        "def keep(rows):\n    rows.bulk_create([])",
+        "rows.bulk_create() outside a service",
+    ),
+    (
+        "apps.partners.tasks.planted",
+        "def join(user, group):\n    user.groups.add(group)",
+        "user.groups.add() outside a service",
+    ),
+    (
+        "apps.partners.services.planted",
+        "def shortcut(row):\n    row.save()",
+        "row.save() in shortcut(), which no service calls",
+    ),
+    (
+        "apps.partners.tasks.planted",
+        "from erp.models import unguarded_writes",
+        "lifts the guard with unguarded_writes",
+    ),
+    (
+        "apps.partners.viewsets.planted",
+        "from apps.partners.models import Partner\n\n\nclass Planted:\n    def mine(self):\n"
+        "        return Partner.objects.first()",
+        "queries Partner.objects beside its queryset",
+    ),
+    (
+        "apps.partners.viewsets.planted",
+        "class Planted:\n    def mine(self, row):\n        return row.people.filter(active=True)",
+        "queries with filter() beside its queryset",
+    ),
+]
+
+
+def test_changes_and_queries_in_the_wrong_place_are_found(
+    planted_file: Callable[[str, str], Product],
 ) -> None:
-    faults = found(SERVICES, planted_file(name, text))
-    assert len(faults) == 1
-    assert faults[0].endswith(f": {fault}")
+    for number, (name, text, _) in enumerate(MISPLACED):
+        product = planted_file(f"{name}{number}", text)
+    faults = [text.partition(" ")[2] for text in found(SERVICES, product)]
+    assert sorted(faults) == sorted(fault for *_, fault in MISPLACED)
 
 
 def test_a_call_that_only_resembles_a_write_is_allowed(planted_file: Callable[[str, str], Product]) -> None:

@@ -11,11 +11,14 @@ from uuid import uuid4
 import pytest
 from django.apps import apps
 from django.db import connection
+from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from django.urls.resolvers import URLPattern, URLResolver
 
 from apps.availability.services import stock as availability
+from config.tests.test_register import BUILT
+from erp import clock
 from erp.access import SYSTEM
 from erp.api.endpoints import Endpoint
 from erp.api.examples import SAMPLE_ID, Example, example_of
@@ -25,10 +28,13 @@ from erp.api.testing import deviations_of, documented_path
 from erp.api.viewsets import ViewSet
 from erp.files import Upload
 from erp.idempotency.models import Record
+from erp.jobs.models import Job
+from erp.jobs.tasks import work
 from erp.models import unguarded_writes
 from erp.outbox.models import EventOutbox
 
 pytestmark = pytest.mark.django_db
+EVENTS = {(write.method, write.route.path): write.row.event for write in BUILT.values() if write.row}
 
 
 def routes(resolver: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -104,6 +110,21 @@ def traces() -> tuple[int, int]:
     return EventOutbox.objects.count(), Record.objects.count()
 
 
+def stored() -> dict[str, Any]:
+    """Which versions of which rows each table holds, and how far each sequence is that numbers documents."""
+    with connection.cursor() as cursor:
+        versions = " UNION ALL ".join(  # no version of a row is changed in its place
+            f"SELECT '{table}', concat(count(*), ' ', bit_xor(hashtid(ctid))) FROM \"{table}\""
+            for table in connection.introspection.table_names(cursor)
+        )
+        cursor.execute(
+            f"{versions} UNION ALL"
+            " SELECT sequencename, last_value::text FROM pg_sequences WHERE NOT EXISTS (SELECT FROM pg_depend"
+            " WHERE objid = sequencename::regclass AND deptype IN ('a', 'i'))"  # those of primary keys
+        )
+        return dict(cursor.fetchall())
+
+
 def check_example(played, *operation):
     """The request and its documented example fit the schema and the endpoint."""
     endpoint, example = played.endpoint, example_of(played.endpoint.call)
@@ -118,38 +139,6 @@ def check_example(played, *operation):
     taken.is_valid()
     ids = {name for name, value in shown.items() if SAMPLE_ID in str(value)}
     assert {name: faults for name, faults in taken.errors.items() if name not in ids} == {}
-
-
-@every_write
-def test_the_example_is_as_documented_and_succeeds_once(play, path, method, endpoint):
-    played, key = play(path, method, endpoint), uuid4().hex if endpoint.idempotent else None
-    check_example(played, documented_path(path), method.lower())
-    before, left = EventOutbox.objects.count(), traces()
-    first = played.send(key=key)
-    assert first.status_code == (endpoint.status if first.content else 204), first.content
-    events = EventOutbox.objects.count() - before
-    if endpoint.kind == "lookup":
-        assert traces() == left
-        return
-    assert events >= 1
-    if played.signs_out:
-        assert status_and_code(played.send(key=key)) == (401, "account.not_authenticated")
-    elif endpoint.idempotent:
-        again = played.send(key=key)
-        assert (again.status_code, again.content) == (first.status_code, first.content)
-        assert again["Idempotency-Replayed"] == "true"
-        left = traces()
-        other = played.send(key=key, body={**played.body, "another": "field"})
-        assert status_and_code(other) == (422, "idempotency.key_reused")
-        assert traces() == left
-        assert EventOutbox.objects.count() - before == events
-    row = first.json() if first.content else {}
-    if "version" in row:
-        assert first["ETag"] == f'"{row["version"]}"'
-        assert row["links"]["self"].startswith("/api/v1/")
-    if endpoint.status == 201:
-        assert first["Location"] == row["links"]["self"]
-        assert played.client.read(first["Location"]).json()["id"] == row["id"]
 
 
 def without_sign_in(played, world):
@@ -276,13 +265,73 @@ REFUSED = (
 )
 
 
-@every_write
-def test_what_is_refused_says_why_and_leaves_no_trace(play, world, path, method, endpoint):
-    played = play(path, method, endpoint)
+def refused_with_reason(played, world):
+    """What is refused says why and leaves no trace."""
     before = traces()
     for request in REFUSED:
         request(played, world)
         assert traces() == before, request.__name__
+
+
+def tried_without_effect(played, key):
+    """A dry run answers what would be, and leaves every table as it was. Returns its answer."""
+    before, tag = stored(), {"if_match": None} if played.endpoint.if_match == "optional" else {}
+    with TestCase.captureOnCommitCallbacks() as callbacks:
+        answer = played.send(query="dry_run=true", key=key, **tag)
+    assert answer.status_code == (200 if answer.content else 204), answer.content
+    assert not {"ETag", "Location", "Idempotency-Replayed"} & {*answer.headers}
+    assert (callbacks, stored()) == ([], before)
+    return answer
+
+
+def succeeded_once(played, key):
+    """The example succeeds; its key then returns the same answer, and refuses another body. Returns the answer."""
+    endpoint, before = played.endpoint, EventOutbox.objects.count()
+    first = played.send(key=key)
+    assert first.status_code == (endpoint.status if first.content else 204), first.content
+    assert "Idempotency-Replayed" not in first
+    events = EventOutbox.objects.count() - before
+    assert events >= 1
+    if played.signs_out:
+        assert status_and_code(played.send(key=key)) == (401, "account.not_authenticated")
+    elif endpoint.idempotent:
+        again = played.send(key=key)
+        assert (again.status_code, again.content) == (first.status_code, first.content)
+        assert again["Idempotency-Replayed"] == "true"
+        left = traces()
+        other = played.send(key=key, body={**played.body, "another": "field"})
+        assert status_and_code(other) == (422, "idempotency.key_reused")
+        assert traces() == left
+        assert EventOutbox.objects.count() - before == events
+    row = first.json() if first.content else {}
+    if "version" in row:
+        assert first["ETag"] == f'"{row["version"]}"'
+        assert row["links"]["self"].startswith("/api/v1/")
+    if endpoint.status == 201:
+        assert first["Location"] == row["links"]["self"]
+        assert played.client.read(first["Location"]).json()["id"] == row["id"]
+    return first
+
+
+@every_write
+def test_a_write_keeps_the_contract(play, world, path, method, endpoint):
+    played, key = play(path, method, endpoint), uuid4().hex if endpoint.idempotent else None
+    check_example(played, documented_path(path), method.lower())
+    refused_with_reason(played, world)
+    if endpoint.kind == "lookup":
+        before = stored()
+        with TestCase.captureOnCommitCallbacks() as callbacks:
+            assert played.send(key=key).status_code == 200
+        assert (callbacks, stored()) == ([], before)
+        return
+    tried = tried_without_effect(played, key) if endpoint.dry_run else None
+    done = succeeded_once(played, key)
+    if tried is not None and done.content:
+        assert tried.json().keys() == done.json().keys()
+    for job in Job.objects.due(clock.now()):
+        work(str(job.pk))
+    event = EVENTS.get((method, documented_path(path)))
+    assert event is None or EventOutbox.objects.filter(event_type=event).exists()
 
 
 @pytest.mark.parametrize(
@@ -343,41 +392,18 @@ def address(path: str, world: Any) -> str:
 
 
 @pytest.mark.parametrize("path", reads())
-def test_a_list_costs_the_same_queries_for_one_row_and_for_many_and_pages_through_each_once(
-    path, world, client_for
-):
+def test_a_list_keeps_the_contract(path, world, client_for):
     role, make = listed(path)
     viewer = world.user(role)
     make(world, viewer)
     client, path = client_for(viewer), address(path, world)
-    client.read(path)
-    with CaptureQueriesContext(connection) as few:
-        assert len(client.read(path).json()["results"]) >= 1
-    for _ in range(4):
-        make(world, viewer)
-    with CaptureQueriesContext(connection) as many:
-        rows = client.read(path).json()["results"]
-    assert len(rows) >= 5
-    assert len(many) == len(few)
-    before = {row["id"] for row in rows}
-    seen: list[str] = []
-    url = f"{path}?limit=2"
-    while url:
-        page = client.read(url)
-        seen += [row["id"] for row in page.json()["results"]]
-        if len(seen) == 2:
-            make(world, viewer)  # rows come meanwhile
-        following = page.json()["next"]
-        assert (following is not None) == ('rel="next"' in page.get("Link", ""))
-        url = following if page.json()["results"] else None  # a feed can always be asked for more
-    assert len(seen) == len(set(seen))
-    assert before <= set(seen)
+    asks_for_sign_in_and_refuses_what_it_does_not_know(client, client_for(), path)
+    costs_the_same_for_many_rows(client, path, lambda: make(world, viewer))
+    pages_through_each_row_once(client, path, lambda: make(world, viewer))
 
 
-@pytest.mark.parametrize("path", reads())
-def test_a_list_asks_for_sign_in_and_refuses_what_it_does_not_know(path, world, client_for):
-    client, path = client_for(world.user(listed(path)[0])), address(path, world)
-    assert status_and_code(client_for().read(path)) == (401, "account.not_authenticated")
+def asks_for_sign_in_and_refuses_what_it_does_not_know(client, anybody, path):
+    assert status_and_code(anybody.read(path)) == (401, "account.not_authenticated")
     for query in (
         "surprise=1",
         "dry_run=true",
@@ -393,6 +419,33 @@ def test_a_list_asks_for_sign_in_and_refuses_what_it_does_not_know(path, world, 
         assert status == 400, query
         assert code == "request.unknown_field" or name not in ("surprise", "dry_run")
         assert [fault["pointer"] for fault in answer.json()["errors"]] == [f"/query/{name}"]
+
+
+def costs_the_same_for_many_rows(client, path, make):
+    client.read(path)
+    with CaptureQueriesContext(connection) as few:
+        assert len(client.read(path).json()["results"]) >= 1
+    for _ in range(4):
+        make()
+    with CaptureQueriesContext(connection) as many:
+        assert len(client.read(path).json()["results"]) >= 5
+    assert len(many) == len(few)
+
+
+def pages_through_each_row_once(client, path, make):
+    before = {row["id"] for row in client.read(path).json()["results"]}
+    seen: list[str] = []
+    url = f"{path}?limit=2"
+    while url:
+        page = client.read(url)
+        seen += [row["id"] for row in page.json()["results"]]
+        if len(seen) == 2:
+            make()  # rows come meanwhile
+        following = page.json()["next"]
+        assert (following is not None) == ('rel="next"' in page.get("Link", ""))
+        url = following if page.json()["results"] else None  # a feed can always be asked for more
+    assert len(seen) == len(set(seen))
+    assert before <= set(seen)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/commodities/", "/api/", "/api/v2/commodities"])

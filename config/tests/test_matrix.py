@@ -1,9 +1,12 @@
 """Every write × every role × own and foreign rows: the answer that the register of writes and the matrix promise."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from django.contrib import admin
 from django.db import transaction
+from django.urls import reverse
 
 from apps.accounts.models import User
 from apps.approvals.capabilities import DECIDE
@@ -11,6 +14,7 @@ from apps.partners.models import Partner
 from config.tests.test_contract import Played, writes
 from config.tests.test_register import REGISTER
 from erp.access import SYSTEM_ROLE
+from erp.api.examples import example_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 ROLES = sorted(
@@ -67,4 +71,61 @@ def test_each_role_may_do_what_the_matrix_says(world, client_for, path, method, 
         refused = answer.status_code == 404 or code == "capability.missing"
         if refused == expected:
             wrong.append((role, whose, answer.status_code, code))
+    assert not wrong
+
+
+def portal_writes() -> list[Any]:
+    """Each service that a page of the portal runs, with the page and the name of its address."""
+    found = []
+    for page in admin.site._registry.values():
+        verbs = [
+            ("add", page.creates),
+            ("change", page.updates),
+            *(("run", service) for service in page.runs),
+        ]
+        verbs += [*(("start", service) for service in page.starts), *(("run_many", s) for s in page.bulk)]
+        found += [
+            pytest.param(page, name, service, id=f"{page.opts.label_lower} {name} {service.name}")
+            for name, service in verbs
+            if service is not None
+        ]
+    return found
+
+
+@pytest.mark.parametrize(("page", "name", "service"), portal_writes())
+def test_in_the_portal_too_each_role_may_do_what_the_matrix_says(
+    world, staff_client_for, page, name, service
+):
+    example = example_of(service)
+    row = example.target(world) if name in ("change", "run") and example and example.target else None
+    if row is None and name in ("change", "run"):
+        pytest.skip("only the tests of its module make such a row")
+    parts = [*([row.pk] if row else []), *([service.__name__] if name not in ("add", "change") else [])]
+    path = reverse(f"admin:{page.opts.app_label}_{page.opts.model_name}_{name}", args=parts)
+    names = [str(service.requires), *([row.capability] if row and service.requires is DECIDE else [])]
+    actor = example.actor(world, row) if row else None
+    organization_id = getattr(actor, "organization_id", None)
+    sent = {"_key": uuid4().hex, **({"_version": str(row.version)} if hasattr(row, "version") else {})}
+    if row is not None:
+        sent |= {
+            field: value
+            for field, value in example.for_rows(world, row).items()
+            if isinstance(value, str | int)
+        }
+    wrong = []
+    for role in ROLES:
+        staff = role.startswith("INTERNAL") or role == "AUDITOR"
+        mine = {"organization_id": organization_id} if staff and organization_id else {}
+        person = world.user(role, **mine)
+        looks = name == "add" or any(promised(view.name, role, row, person) for view in page._views)
+        expected = staff and looks and all(promised(each, role, row, person) for each in names)
+        with transaction.atomic():
+            answer = staff_client_for(person).post(path, sent)
+            transaction.set_rollback(True)
+        page_of_form = answer.content.decode() if hasattr(answer, "context_data") else ""
+        by_rule = "errornote" in page_of_form and "You need the capability" not in page_of_form
+        refused = answer.status_code in (403, 404) and not by_rule
+        refused |= answer.get("Location", "").startswith("/admin/login/")
+        if refused == expected:
+            wrong.append((role, answer.status_code))
     assert not wrong

@@ -4,20 +4,14 @@ import csv
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.utils import timezone
 
 from erp import access
-from erp.api.examples import example_of
 from erp.audit import Product
 from erp.audit.register import Register, RegisterRow
-from erp.audit.rules import Write, emitted
+from erp.audit.rules import emitted
 from erp.audit.sources import PROJECT
-from erp.jobs.models import Job
-from erp.jobs.tasks import work
-from erp.outbox.models import EventOutbox
 
 SHARED = PROJECT.parent / "shared" / "spec"
 REGISTER = Register(PROJECT / "docs" / "register")
@@ -112,69 +106,16 @@ def test_roles_of_the_matrix_are_declared() -> None:
     assert named <= {*access.registry.roles, access.SYSTEM_ROLE}
 
 
-@pytest.fixture
-def send(world: Any, client_for: Any) -> Any:
-    """Send a write's example, with what the caller leaves out; returns the answer."""
-
-    def play(write: Write, *, with_key: bool = True, with_tag: bool = True) -> Any:
-        endpoint = write.endpoint
-        assert endpoint is not None
-        example = example_of(endpoint.call)
-        assert example is not None, f"{write.name} has no example"
-        target = example.target(world) if example.target else None
-        client = client_for(None if endpoint.anonymous else example.actor(world, target))  # type: ignore[misc]
-        takes_tag = endpoint.if_match != "none" and target is not None
-        return client.write(
-            example.address(write.route.path, world, target),
-            example.for_rows(world, target),
-            method=write.method,
-            key="" if with_key else None,
-            if_match=target.version if with_tag and takes_tag else None,
-        )
-
-    return play
-
-
-def built(*, kind: tuple[str, ...] = ("change", "public", "exempt", "lookup")) -> Any:
-    """Every row of the register that is built, of these kinds."""
-    rows = [row for row in REGISTER.rows if row.key in BUILT and row.kind in kind]
-    return pytest.mark.parametrize("row", rows, ids=[f"{row.method} {row.path}" for row in rows])
-
-
-@built()
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=" ".join(row.key)) for row in REGISTER.rows if row.key in BUILT]
+)
 def test_a_built_endpoint_matches_the_register(row: RegisterRow) -> None:
     write = BUILT[row.key]
     endpoint = write.endpoint
     assert endpoint is not None
     assert (endpoint.kind, endpoint.if_match) == (row.kind, row.if_match)
+    assert endpoint.idempotent == (row.kind != "exempt")
     assert (endpoint.capability.name if endpoint.capability else "") == row.capability
     assert (endpoint.service is None) == (row.kind == "lookup")
     if endpoint.service is not None:
         assert row.event in emitted(endpoint.service)
-
-
-@pytest.mark.django_db
-@built(kind=("change", "public", "exempt"))
-def test_a_built_endpoint_emits_the_event_of_the_register(send: Any, row: RegisterRow) -> None:
-    answer = send(BUILT[row.key])
-    assert answer.status_code in (200, 201, 202, 204), answer.content
-    for job in Job.objects.due(timezone.now()):
-        work(str(job.pk))
-    assert EventOutbox.objects.filter(event_type=row.event).exists()
-
-
-@pytest.mark.django_db
-@built()
-def test_a_built_endpoint_requires_a_key_unless_the_register_waives_it(send: Any, row: RegisterRow) -> None:
-    answer = send(BUILT[row.key], with_key=False)
-    if row.kind == "exempt":
-        assert answer.status_code in (200, 202), answer.content
-    else:
-        assert (answer.status_code, answer.json()["code"]) == (400, "idempotency.key_missing")
-
-
-@pytest.mark.django_db
-@built()
-def test_a_built_endpoint_requires_if_match_as_the_register_says(send: Any, row: RegisterRow) -> None:
-    answer = send(BUILT[row.key], with_tag=False)
-    assert (answer.status_code == 428) == (row.if_match == "required"), answer.content

@@ -29,6 +29,8 @@ from erp.api.serializers import Input, LookupOutput, Output
 from erp.files import CSV, JPEG, PDF, PNG, XLSX
 from erp.models import Model
 
+pytestmark = pytest.mark.xdist_group("schema")  # one worker makes the document
+
 
 class Spindle(Model):
     """A row that no table holds."""
