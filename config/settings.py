@@ -594,6 +594,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "follow-places": {
+        "task": "apps.availability.tasks.follow_places",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "expire-requirements": {
         "task": "apps.requirement.tasks.expire_requirements",
         "schedule": 60.0,
@@ -603,6 +608,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "apps.requirement.tasks.follow_partners",
         "schedule": 60.0,
         "options": {"expires": 60},
+    },
+    "follow-places-of-requirements": {
+        "task": "apps.requirement.tasks.follow_places",
+        "schedule": 300.0,
+        "options": {"expires": 300},
     },
     "release-reservations-of-requirements": {
         "task": "apps.requirement.tasks.release_reservations",

@@ -14,6 +14,7 @@ from apps.availability.models import Availability, Media, Reservation
 from apps.availability.serializers import OfferRow
 from apps.availability.services import bulk, decisions, media, offers, rules, stock
 from apps.commodities.models.varieties import Variety
+from apps.locations.events import LocationMerged
 from apps.partners.events import PartnerReactivated, PartnerSuspended
 from erp import clock, sweeps
 from erp.access import SYSTEM, Actor
@@ -128,6 +129,19 @@ def _lots_of(values: dict[str, Any]) -> list[dict[str, Any]]:
 def start_following(event: PartnerSuspended | PartnerReactivated, *, meta: Envelope) -> None:
     """Have the sweep follow the partner's standing at once; what it misses the next run finds."""
     transaction.on_commit(lambda: follow_partners.apply_async(retry=False), robust=True)
+
+
+@handles(LocationMerged)
+def start_following_places(event: LocationMerged, *, meta: Envelope) -> None:
+    """Have the sweep follow the place at once."""
+    transaction.on_commit(lambda: follow_places.apply_async(retry=False), robust=True)
+
+
+@shared_task
+def follow_places() -> int:
+    """Move offers and lots from merged places to those that they became, one by one; return how many offers."""
+    rows = Availability.objects.at_merged_places().order_by("pk").values_list("pk", flat=True)
+    return sweeps.each(list(rows[:CHUNK]), _on_offer(decisions.follow_places))
 
 
 @shared_task

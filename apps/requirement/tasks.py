@@ -13,6 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from apps.availability.models import Availability, Reservation
 from apps.availability.services import stock
+from apps.locations.events import LocationMerged
 from apps.notifications import services as notifications
 from apps.partners import events as partner_events
 from apps.requirement import events, notices
@@ -92,6 +93,19 @@ def start_following(
 ) -> None:
     """Have the sweep follow the partner's standing at once; what it misses the next run finds."""
     transaction.on_commit(lambda: follow_partners.apply_async(retry=False), robust=True)
+
+
+@handles(LocationMerged)
+def start_following_places(event: LocationMerged, *, meta: Envelope) -> None:
+    """Have the sweep follow the place at once."""
+    transaction.on_commit(lambda: follow_places.apply_async(retry=False), robust=True)
+
+
+@shared_task
+def follow_places() -> int:
+    """Move delivery places from merged places to those that they became; return how many requirements."""
+    rows = Requirement.objects.at_merged_places().order_by("pk")
+    return sweeps.each(rows[:CHUNK], partial(decisions.follow_places, actor=SYSTEM))
 
 
 @handles(events.RequirementCancelled, events.RequirementExpired)

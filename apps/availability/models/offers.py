@@ -44,7 +44,7 @@ from apps.availability.models.base import (
     step_price,
     text,
 )
-from apps.availability.models.parts import Disclosure, Invitation, QualityValue
+from apps.availability.models.parts import Disclosure, Invitation, Lot, QualityValue
 from apps.availability.models.reservations import Reservation
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.grades import Grade
@@ -136,6 +136,11 @@ class AvailabilityQuerySet(ListingQuerySet):
         """Live offers of sellers that are suspended, which aren't suspended for that yet."""
         rows = self.filter(status__in=Availability.LIVE, seller_partner__status=Partner.Status.SUSPENDED)
         return rows.exclude(suspended_for__contains=[Availability.FOR_PARTNER])
+
+    def at_merged_places(self) -> Self:
+        """Offers of which the place, or a place of a lot, was merged into another."""
+        lots = Lot.objects.at_merged_places().values("availability")
+        return self.filter(Q(location__in=Location.objects.merged()) | Q(pk__in=lots))
 
     def to_reactivate(self) -> Self:
         """Offers that are suspended for their seller, who is active again."""

@@ -22,6 +22,13 @@ from erp.models import Model, QuerySet
 from erp.uploads.models import StoredFile
 
 
+class LotQuerySet(OfOfferQuerySet):
+    def at_merged_places(self) -> Self:
+        """Lots whose gin or warehouse was merged into another place."""
+        merged = Location.objects.merged()
+        return self.filter(Q(gin_location__in=merged) | Q(godown_location__in=merged))
+
+
 class Lot(OfOffer):
     """A lot of packages with its press mark and press-running (PR) numbers."""
 
@@ -70,6 +77,8 @@ class Lot(OfOffer):
     seller_partner = models.ForeignKey(Partner, models.PROTECT, related_name="+", editable=False)
     crop_year = text(7, editable=False)
     is_live = models.BooleanField(default=False, editable=False, help_text="Whether the lot is on offer.")
+
+    objects: ClassVar[Any] = LotQuerySet.as_manager()
 
     class Meta(OfOffer.Meta):
         constraints: ClassVar = [

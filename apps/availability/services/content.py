@@ -125,7 +125,7 @@ def changed_groups(offer: Availability) -> list[str]:
 def _apply_place(offer: Availability, values: Mapping[str, Any]) -> None:
     location, place = values.get("location"), values.get("place")
     if place is None and location is not None:
-        _copy_location(offer, location)
+        copy_location(offer, location)
         return
     if place is None or location is not None:
         raise rules.PlaceInvalid.at("/place", "required", "Enter either a registered place or an address.")
@@ -147,7 +147,8 @@ def _apply_place(offer: Availability, values: Mapping[str, Any]) -> None:
     offer.latitude, offer.longitude = latitude, longitude
 
 
-def _copy_location(offer: Availability, location: Location) -> None:
+def copy_location(offer: Availability, location: Location) -> None:
+    """Set the place of an offer to a registered one. Raises PlaceInvalid."""
     if location.pk != offer.location_id and location.status != Location.Status.ACTIVE:
         raise rules.PlaceInvalid.at("/location_id", "not_active", "This place can't be chosen any more.")
     offer.location, offer.address = location, ""

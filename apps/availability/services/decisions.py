@@ -11,11 +11,13 @@ from apps.availability import capabilities, events
 from apps.availability.models import Availability, Disclosure, Reservation, Stage, TestReport
 from apps.availability.services import deadlines, rules, stock
 from apps.availability.services.approval import pending_request, request_approval, withdraw_request
+from apps.availability.services.content import copy_location
 from apps.availability.services.listing import measured
 from apps.availability.services.media import clear_media
 from apps.availability.services.offers import activate
 from apps.availability.services.quality import choose_governing
 from apps.availability.services.rules import head
+from apps.availability.services.terms import snapshot
 from apps.partners.models import Partner
 from erp import clock
 from erp.access import SYSTEM, Actor
@@ -239,6 +241,31 @@ def _end(offer: Availability, actor: Actor) -> None:
     if was_pending:
         withdraw_request(offer, actor)
     emit(events.AvailabilityExpired(**head(offer), withdrawn=measured(offer, withdrawn)))
+
+
+@service(requires=capabilities.UPDATE, emits=[events.AvailabilityUpdated], label="Follow merged places")
+def follow_places(offer: Availability, *, actor: Actor) -> Availability:
+    """Move an offer and its lots from merged places to those that they became. What was approved stays so."""
+    changed, before = [], snapshot(offer)
+    if offer.location is not None and offer.location.merged_into is not None:
+        copy_location(offer, offer.location.merged_into)
+        if offer.approved_terms is not None:
+            moved = {name: value for name, value in snapshot(offer).items() if value != before[name]}
+            offer.approved_terms |= moved
+        offer.save()
+        changed.append("terms")
+    lots = offer.lots.at_merged_places().select_related(
+        "gin_location__merged_into", "godown_location__merged_into"
+    )
+    for lot in lots.locked():
+        for name in ("gin_location", "godown_location"):
+            place = getattr(lot, name)
+            setattr(lot, name, place and (place.merged_into or place))
+        lot.save()
+        changed = [*{*changed, "lots"}]
+    if changed:
+        emit(events.AvailabilityUpdated(**head(offer), changed=sorted(changed)))
+    return offer
 
 
 # What modules above show to a partner

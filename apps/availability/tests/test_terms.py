@@ -19,6 +19,7 @@ from apps.availability.tests import factories
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.parameters import QualityParameter
 from apps.commodities.models.pricing import PricingUnit
+from apps.locations.services import tree
 from apps.partners.models import Partner
 from erp import clock
 from erp.access import SYSTEM
@@ -629,6 +630,36 @@ def test_an_offer_with_reservations_is_cancelled_by_staff_only(posted, user, par
     assert emitted("availability.released")[-1].payload["reason"] == "offer_ended"
     held.refresh_from_db()
     assert held.status == "RELEASED"
+
+
+def test_offers_and_lots_follow_a_place_that_is_merged(posted, place, deliver, emitted):
+    gin, warehouse = place(type="GIN"), place(type="WAREHOUSE")
+    entered_twice, winner = (
+        place("Gondal"),
+        place("Gondal APMC", latitude=Decimal("21.961"), longitude=Decimal("70.79")),
+    )
+    at = {"place": None, "location": entered_twice}
+    lots = [{**LOT, "gin_location": gin, "godown_location": warehouse}]
+    moved, other = posted(lots=lots, **at), posted()
+    before = moved.approved_terms
+    tree.merge(entered_twice, actor=SYSTEM, into=winner, reason="Entered twice.")
+    tree.merge(
+        warehouse, actor=SYSTEM, into=(other_warehouse := place(type="WAREHOUSE")), reason="The same shed."
+    )
+    deliver()
+    version = Availability.objects.get(pk=other.pk).version
+    assert tasks.follow_places() == 1
+    assert tasks.follow_places() == 0
+    row, lot = Availability.objects.get(pk=moved.pk), moved.lots.get()
+    assert (row.location, row.latitude, row.longitude) == (winner, Decimal("21.961"), Decimal("70.79"))
+    assert (lot.gin_location, lot.godown_location) == (gin, other_warehouse)
+    assert row.terms_version == moved.terms_version, "it is the same place"
+    assert row.approved_terms == {
+        **before, "location_id": str(winner.pk), "latitude": "21.961", "longitude": "70.79",
+    }  # fmt: skip
+    assert emitted("availability.updated", aggregate_id=row.pk)[-1].payload["changed"] == ["lots", "terms"]
+    assert edit(row, posted.seller, **at | {"location": winner}, lots=lots, notes="Ready.").status == "ACTIVE"
+    assert Availability.objects.get(pk=other.pk).version == version
 
 
 def test_a_suspended_seller_takes_its_offers_off_and_reservations_with_it(

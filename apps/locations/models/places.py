@@ -59,6 +59,10 @@ class LocationQuerySet(QuerySet):
         """Places that may be chosen for something new."""
         return self.filter(status=Location.Status.ACTIVE)
 
+    def merged(self) -> Self:
+        """Places that were merged into others."""
+        return self.filter(status=Location.Status.MERGED)
+
     def resolve(self, pk: UUID) -> "Location":
         """Return the place with that id, or the one it was merged into. Raises Location.DoesNotExist."""
         row: Location = self.select_related("merged_into").get(pk=pk)

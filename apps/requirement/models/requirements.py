@@ -42,9 +42,10 @@ from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.grades import Grade
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.terms import DeliveryTerms
+from apps.locations.models import Location
 from apps.partners.models import Partner, PartnerLocation, PartnerRole
 from apps.requirement.models.base import ids_field, optional_price, value_field
-from apps.requirement.models.parts import Band, Disclosure, Invitation
+from apps.requirement.models.parts import Band, DeliveryPlace, Disclosure, Invitation
 from erp import clock
 from erp.access import Actor, holds_everywhere
 from erp.columns import COUNTRY, CURRENCY
@@ -108,6 +109,11 @@ class RequirementQuerySet(ListingQuerySet):
         """Open requirements of buyers that are suspended, which aren't suspended for that yet."""
         rows = self.filter(status__in=Requirement.OPEN, buyer_partner__status=Partner.Status.SUSPENDED)
         return rows.exclude(suspended_for__contains=[Requirement.FOR_PARTNER])
+
+    def at_merged_places(self) -> Self:
+        """Requirements that want goods at a place that was merged into another."""
+        places = DeliveryPlace.objects.filter(location__in=Location.objects.merged())
+        return self.filter(pk__in=places.values("requirement"))
 
     def to_reactivate(self) -> Self:
         """Requirements that are suspended for their buyer, who is active again."""

@@ -254,15 +254,20 @@ def _apply_destination(
     first = places[0] if places else {}
     location: Location | None = first.get("location")
     if location is not None:
-        requirement.country, requirement.state_code = location.country, location.state_id or ""
-        requirement.district = (location.district or "")[:80]
-        requirement.latitude, requirement.longitude = location.latitude, location.longitude
+        copy_destination(requirement, location)
         requirement.time_zone = time_zone or location.timezone
         return
     state = first.get("state_code")
     requirement.country, requirement.district = "IN", ""
     requirement.state_code = _state(state, "/places/0/state_code") if state else ""
     requirement.latitude, requirement.longitude = first.get("latitude"), first.get("longitude")
+
+
+def copy_destination(requirement: Requirement, location: Location) -> None:
+    """Note where the first place is."""
+    requirement.country, requirement.state_code = location.country, location.state_id or ""
+    requirement.district = (location.district or "")[:80]
+    requirement.latitude, requirement.longitude = location.latitude, location.longitude
 
 
 def _apply_price(requirement: Requirement, unit: Any) -> None:

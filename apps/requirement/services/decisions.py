@@ -8,6 +8,7 @@ from apps.approvals import services as approvals
 from apps.approvals.models import ApprovalDecision
 from apps.availability.models import Stage
 from apps.availability.services.listing import measured
+from apps.locations.models import Location
 from apps.partners.models import Partner
 from apps.requirement import capabilities, events
 from apps.requirement.models import Disclosure, Requirement
@@ -19,6 +20,7 @@ from apps.requirement.services.approval import (
     snapshot,
     withdraw_request,
 )
+from apps.requirement.services.content import copy_destination
 from apps.requirement.services.requirements import go_live, make_stale
 from apps.requirement.services.rules import head
 from erp import clock
@@ -90,6 +92,22 @@ def suspend(requirement: Requirement, *, actor: Actor, reason: str, cause: str =
     requirement.save()
     withdraw_request(requirement)
     emit(events.RequirementSuspended(**head(requirement), cause=cause))
+    return requirement
+
+
+@service(requires=capabilities.UPDATE, emits=[events.RequirementUpdated], label="Follow merged places")
+def follow_places(requirement: Requirement, *, actor: Actor) -> Requirement:
+    """Move the places of a requirement from merged ones to those that they became. What was approved stays so."""
+    places = requirement.places.filter(location__in=Location.objects.merged())
+    moved = list(places.select_related("location__merged_into").locked())
+    for place in moved:
+        place.location = place.location.merged_into
+        place.save()
+        if place.position == 0:
+            copy_destination(requirement, place.location)
+    if moved:
+        requirement.save()
+        emit(events.RequirementUpdated(**head(requirement), changed=["places"], parameters=[]))
     return requirement
 
 

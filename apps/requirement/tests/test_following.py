@@ -8,6 +8,7 @@ from celery import current_app
 
 from apps.availability.models import Reservation
 from apps.availability.services import stock
+from apps.locations.services import tree
 from apps.partners.models import Partner
 from apps.partners.services import standing
 from apps.requirement import tasks
@@ -149,3 +150,20 @@ def test_one_requirement_that_fails_keeps_no_other_on_the_market(requirement, bu
     monkeypatch.setattr(decisions, "suspend", fail)
     assert tasks.follow_partners() == 1
     assert Requirement.objects.get(pk=other.pk).status == _Status.SUSPENDED
+
+
+def test_delivery_places_follow_a_place_that_is_merged(requirement, place, emitted):
+    entered_twice, winner = (
+        place("Gondal"),
+        place("Gondal APMC", latitude=Decimal("21.961"), longitude=Decimal("70.79")),
+    )
+    row = requirement(places=[{"location": place()}, {"location": entered_twice}])
+    first = requirement(places=[{"location": entered_twice}])
+    tree.merge(entered_twice, actor=SYSTEM, into=winner, reason="Entered twice.")
+    assert tasks.follow_places() == 2
+    assert tasks.follow_places() == 0
+    assert row.places.get(position=1).location == first.places.get().location == winner
+    first = Requirement.objects.get(pk=first.pk)
+    assert (first.latitude, first.longitude) == (Decimal("21.961"), Decimal("70.79"))
+    assert Requirement.objects.get(pk=row.pk).latitude is None
+    assert emitted("requirement.updated", aggregate_id=first.pk)[-1].payload["changed"] == ["places"]
