@@ -35,11 +35,14 @@ _FRACTION: Final = re.compile(r"-?[0-9]{1,400}(/[1-9][0-9]{0,399})?", re.ASCII)
 _DATE: Final = re.compile(r"(19|20|21)[0-9]{2}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _WHOLE: Final = 2**53 - 1
 _TEXT: Final = 4000
+_AS_IT_IS: Final = frozenset({str, int, bool, NoneType})
 _DEPTH: Final = 40
 
 
 def to_json(value: Any, *, normal: bool = False) -> Any:
     """Write a record as JSON values. ``normal``: without trailing zeros, so that equal terms have one text."""
+    if type(value) in _AS_IT_IS:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         row = {field.name: to_json(getattr(value, field.name), normal=normal) for field in fields(value)}
         form = getattr(type(value), "form", None)  # of a choice of records, not a field
@@ -98,15 +101,25 @@ def digest(value: Any) -> str:
 
 def differences(stored: Any, computed: Any, pointer: str = "") -> list[tuple[str, Any, Any]]:
     """List where two JSON values differ: pointer, stored value, computed value."""
+    if _is_same(stored, computed):
+        return []
     if isinstance(stored, dict) and isinstance(computed, dict):
         names = sorted(stored.keys() | computed.keys())
         pairs = [(f"{pointer}/{_escape(name)}", stored.get(name), computed.get(name)) for name in names]
     elif isinstance(stored, list) and isinstance(computed, list) and len(stored) == len(computed):
         pairs = [(f"{pointer}/{n}", *pair) for n, pair in enumerate(zip(stored, computed, strict=True))]
     else:
-        same = type(stored) is type(computed) and stored == computed
-        return [] if same else [(pointer, stored, computed)]
+        return [(pointer, stored, computed)]
     return [found for path, one, other in pairs for found in differences(one, other, path)]
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal and of the same types, as true isn't 1."""
+    if type(one) is not type(other) or one != other:
+        return False
+    if isinstance(one, dict):
+        return all(_is_same(value, other[name]) for name, value in one.items())
+    return not isinstance(one, list) or all(map(_is_same, one, other))
 
 
 def _canonical(value: Any, pointer: str, parts: list[str], depth: int = 0) -> None:

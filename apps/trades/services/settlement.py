@@ -1,10 +1,10 @@
 """Settle a trade: its facts, every figure with its trace, who owes whom, and the TDS positions (trades §4, §5.4)."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
 from django.db.models import Q
@@ -251,7 +251,8 @@ def _store(trade: Trade, actor: Actor, day: date, gathered: Gathered, done: s.Se
         for document in done.documents
     ]
     row.save()
-    Line.objects.bulk_create(_line(row, line, done) for line in done.lines)
+    kinds = _kinds(done)
+    Line.objects.bulk_create(Line(settlement=row, **_line_fields(line, kinds)) for line in done.lines)
     ledger.post(trade, actor, done.postings, lines=done.lines, settlement=row)
     move_positions(trade, actor, gathered, done, settlement=row)
     return row
@@ -274,25 +275,25 @@ def number_note(trade: Trade, actor: Actor, day: date, owner: UUID, key: str) ->
     return _number(trade, actor, DocumentType.CLAIM, day, uuid5(owner, key))
 
 
-def _line(row: Settlement, line: s.Line, done: s.Settlement) -> Line:
-    kinds = {document.key: document.kind for document in done.documents}
-    return Line(
-        settlement=row,
-        line_no=line.line_no,
-        document=kinds.get(line.document, ""),
-        document_key=line.document,
-        name=line.name,
-        subject=line.subject,
-        rule=line.rule,
-        rule_version=line.rule_version,
-        inputs=dict(line.inputs),
-        numerator=str(line.unrounded.numerator),
-        denominator=str(line.unrounded.denominator),
-        amount=line.amount,
-        places=line.places,
-        unit=line.unit,
-        rounding=line.rounding,
-    )
+_LINE: Final = (
+    "line_no", "document", "document_key", "name", "subject", "rule", "rule_version", "inputs", "numerator",
+    "denominator", "amount", "places", "unit", "rounding",
+)  # fmt: skip
+
+
+def _line_fields(line: s.Line, kinds: Mapping[str, str]) -> dict[str, Any]:
+    """The columns of a stored line, by name."""
+    values = (
+        line.line_no, kinds.get(line.document, ""), line.document, line.name, line.subject, line.rule,
+        line.rule_version, dict(line.inputs), str(line.unrounded.numerator), str(line.unrounded.denominator),
+        line.amount, line.places, line.unit, line.rounding,
+    )  # fmt: skip
+    return dict(zip(_LINE, values, strict=True))
+
+
+def _kinds(done: s.Settlement) -> dict[str, str]:
+    """The kind of each document, by its key."""
+    return {document.key: document.kind for document in done.documents}
 
 
 def move_positions(
@@ -442,12 +443,53 @@ def export(row: Settlement) -> dict[str, Any]:
     return engines.export("settle", stored.body, stored.hash, facts, recompute(row))
 
 
-def verify(row: Settlement) -> list[tuple[str, Any, Any]]:
-    """Where stored figures, entries and moves differ from those computed anew: pointer, stored, computed."""
-    done = recompute(row)
-    kept = [_comparable(line) for line in row.lines.order_by("line_no")]
-    computed = [_comparable(_line(row, line, done)) for line in done.lines]
-    found = records.differences(kept, computed, "/lines")
+class Stored(NamedTuple):
+    """What ``verify`` compares with: the terms with their hash, the lines, entries and moves that were stored."""
+
+    terms: tuple[Any, str] | None
+    lines: list[dict[str, Any]]
+    entries: list[list[Any]]
+    moves: list[list[Any]]
+
+
+def read_stored(rows: Collection[Settlement]) -> dict[UUID, Stored]:
+    """Read what ``verify`` compares with, of many settlements in as few statements as of one."""
+    terms = {
+        (trade_id, version): (body, digest)
+        for trade_id, version, body, digest in Terms.objects.filter(
+            trade__in={row.trade_id for row in rows}
+        ).values_list("trade_id", "terms_version", "body", "hash")
+    }
+    found = {
+        row.pk: Stored(terms.get((row.trade_id, row.terms_version)), lines=[], entries=[], moves=[])
+        for row in rows
+    }
+    of_rows = {"settlement__in": list(found)}
+    for line in Line.objects.filter(**of_rows).order_by("line_no").values("settlement_id", *_LINE):
+        found[line.pop("settlement_id")].lines.append(_comparable(line))
+    entries = LedgerEntry.objects.filter(**of_rows, reverses=None).order_by("pk")
+    for key, kind, debtor, creditor, amount, document in entries.values_list(
+        "settlement_id", "kind", "debtor_id", "creditor_id", "amount", "document"
+    ):
+        found[key].entries.append([kind, str(debtor), str(creditor), str(amount), document])
+    moves = PositionEntry.objects.filter(**of_rows, reverses=None).order_by("pk")
+    for key, document, *amounts in moves.values_list("settlement_id", "document", "counted", "taxed"):
+        found[key].moves.append([document, *map(str, amounts)])
+    return found
+
+
+def verify(row: Settlement, stored: Stored | None = None) -> list[tuple[str, Any, Any]]:
+    """Where stored figures, entries and moves differ from those computed anew: pointer, stored, computed.
+
+    ``stored``: what ``read_stored`` has read of the row. Raises SnapshotDamaged.
+    """
+    kept = stored or read_stored([row])[row.pk]
+    if kept.terms is None:
+        raise errors.SnapshotDamaged
+    done = engines.settle(row.engine_version, t.thaw(*kept.terms), records.from_json(f.Facts, row.facts))
+    kinds = _kinds(done)
+    computed = [_comparable(_line_fields(line, kinds)) for line in done.lines]
+    found = records.differences(kept.lines, computed, "/lines")
     notes = {note.key for note in papers.notes_of(done)}
     documents = [{**each, "number": ""} if each["key"] in notes else each for each in row.documents]
     found += records.differences(documents, records.to_json(done.documents), "/documents")
@@ -455,20 +497,14 @@ def verify(row: Settlement) -> list[tuple[str, Any, Any]]:
     found += records.differences(row.position_moves, records.to_json(done.position_moves), "/position_moves")
     found += records.differences(_totals(row), records.to_json(done.totals), "/totals")
     found += records.differences(row.lines_hash, done.lines_hash, "/lines_hash")
-    found += records.differences(_entries(row), _posted(done.postings), "/ledger")
-    moved = PositionEntry.objects.filter(settlement=row, reverses=None).order_by("pk")
-    entries = [[each.document, str(each.counted), str(each.taxed)] for each in moved]
+    found += records.differences(kept.entries, _posted(done.postings), "/ledger")
     expected = [[each.document, f"{each.counted:.2f}", f"{each.taxed:.2f}"] for each in done.position_moves]
-    return found + records.differences(entries, expected, "/position_entries")
+    return found + records.differences(kept.moves, expected, "/position_entries")
 
 
-def _comparable(line: Line) -> dict[str, Any]:
-    names = (
-        "line_no", "document", "document_key", "name", "subject", "rule", "rule_version", "inputs", "numerator",
-        "denominator", "places", "unit", "rounding",
-    )  # fmt: skip
-    figures = {name: getattr(line, name) for name in names}
-    return {**records.to_json(figures), "amount": f"{line.amount:.{line.places}f}"}
+def _comparable(fields: dict[str, Any]) -> dict[str, Any]:
+    amount = f"{fields['amount']:.{fields['places']}f}"
+    return {**records.to_json(fields), "amount": amount}
 
 
 def _totals(row: Settlement) -> dict[str, Any]:
@@ -476,14 +512,6 @@ def _totals(row: Settlement) -> dict[str, Any]:
     roles = {None: "", row.trade.seller_id: "SELLER", row.trade.buyer_id: "BUYER"}
     figures = {name: records.to_json(getattr(row, name)) for name in names}
     return {**figures, "net_debtor": roles[row.net_debtor_id]}
-
-
-def _entries(row: Settlement) -> list[Any]:
-    rows = LedgerEntry.objects.filter(settlement=row, reverses=None).order_by("pk")
-    return [
-        [each.kind, str(each.debtor_id), str(each.creditor_id), str(each.amount), each.document]
-        for each in rows
-    ]
 
 
 def _posted(postings: Iterable[s.Posting]) -> list[Any]:
