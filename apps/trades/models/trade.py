@@ -62,7 +62,7 @@ class TradeQuerySet(QuerySet):
         return self.filter(Trade.owned_by(user)) | self.granted(user, "trade.view")
 
     def with_part(self, user: Actor) -> Self:
-        """With ``part``: how much of each trade the user sees (``Part``)."""
+        """With ``part``: how much of each trade the user sees (``Part``), and ``is_own``: as ``belongs_to`` says."""
         if user.is_system or user.is_superuser or user.is_staff:
             return self.annotate(part=Value(Part.SIDE, IntegerField()))
         own = Party.objects.of_partner(user, "partner").filter(trade=OuterRef("pk"))
@@ -72,7 +72,9 @@ class TradeQuerySet(QuerySet):
             default=Value(Part.SERVICE),
             output_field=IntegerField(),
         )
-        return self.annotate(part=part)
+        return self.annotate(
+            part=part, is_own=Exists(own) | Exists(Trade.carried_by(user, trade=OuterRef("pk")))
+        )
 
     def with_approvals(self) -> Self:
         """With ``approvals_given``: how many people approved the terms in force."""
@@ -253,14 +255,20 @@ class Trade(Model):
         """Trades in which the actor's partner has a role, or carries goods."""
         if actor.partner_id is None:
             return Q(pk__in=())
+        roles = Party.objects.filter(partner_id=actor.partner_id).order_by().values("trade")
+        return Q(pk__in=roles.union(cls.carried_by(actor).order_by().values("trade")))
+
+    @staticmethod
+    def carried_by(actor: Actor, **conditions: Any) -> Any:
+        """Dispatches that the actor's partner carries."""
         from apps.trades.models.execution import Dispatch
 
-        carried = Dispatch.objects.filter(transporter_id=actor.partner_id).values("trade")
-        roles = Party.objects.filter(partner_id=actor.partner_id).values("trade")
-        return Q(pk__in=roles) | Q(pk__in=carried)
+        return Dispatch.objects.of_partner(actor, "transporter").filter(**conditions)
 
     def belongs_to(self, user: Actor) -> bool:
-        """Whether the user's partner has a role in it, or carries its goods."""
+        """Whether the user's partner has a role in it, or carries its goods; asks nothing of a row ``with_part``."""
+        if "is_own" in self.__dict__:
+            return bool(self.__dict__["is_own"])
         return user.partner_id is not None and Trade.objects.filter(Trade.owned_by(user), pk=self.pk).exists()
 
     def open_verbs(self) -> frozenset[str]:

@@ -6,12 +6,14 @@ from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.approvals.services import AlreadyDecided
 from apps.matching.models import Match
 from apps.trades.models import Trade
 from apps.trades.services import approval, rules
 from apps.trades.tests.deals import Deals
+from apps.trades.tests.stored import Exchange
 
 TRADES = "/api/v1/trades"
 
@@ -92,6 +94,23 @@ def test_each_part_in_a_trade_shows_its_fields_and_no_filter_tells_more(deals, c
             for secret in ("Somnath", "Kovai", "GJ03BT4321", sent.invoice_number):
                 assert secret not in text, (name, secret)
             assert not re.search(r"\d{2}[A-Z]{5}\d{4}[A-Z]\dZ", text), name
+
+
+@pytest.mark.parametrize("role", ["SELLER", "BUYER", "BROKER", "SERVICE_PROVIDER"])
+def test_a_page_takes_as_many_statements_for_more_trades(world, client_for, role):
+    """§8.26."""
+    exchange = Exchange(world)
+    firm = getattr(exchange, {"SERVICE_PROVIDER": "transporter"}.get(role, role.lower()))
+    client = client_for(world.user(role, of=firm))
+    counts = []
+    for number in (1, 4):
+        for _ in range(number - len(counts)):
+            exchange.trade()
+        client.read(TRADES)
+        with CaptureQueriesContext(connection) as captured:
+            assert len(client.read(TRADES).json()["results"]) == number
+        counts.append(len(captured))
+    assert counts[0] == counts[1]
 
 
 def _race(step, number):
