@@ -23,6 +23,8 @@ from functools import cache
 from typing import Any
 from uuid import uuid4
 
+from benchmarks.filling import without_triggers
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ["THROTTLE_READ"] = os.environ["THROTTLE_LOOKUP"] = "1000000"
 os.environ["LOG_LEVEL"] = "ERROR"
@@ -110,17 +112,12 @@ def make_requirement(buyer: Any, goods: Any) -> Any:
 
 def copy_rows(model: Any, statement: str, *more: str, count: int) -> None:
     """Copy the only row of the model, and its parts, past triggers and constraints."""
-    from django.db import connection
-
     columns = [field.column for field in model._meta.local_concrete_fields if not field.generated]
     named = {"columns": ", ".join(columns), "copied": ", ".join(f"copy.{column}" for column in columns)}
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with without_triggers() as cursor:
         cursor.execute(statement.format(**named).replace("n % ", "n %% "), [count])
         for each in more:
             cursor.execute(each)
-        cursor.execute("RESET session_replication_role")
-        cursor.execute("ANALYZE")
 
 
 def fill(count: int, seller: Any, buyer: Any) -> tuple[Any, Any]:

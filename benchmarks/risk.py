@@ -19,6 +19,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+from benchmarks.filling import without_triggers
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ["LOG_LEVEL"] = "ERROR"
 
@@ -80,16 +82,11 @@ def make_deals(number: int) -> list[Any]:
 
 def fill(deal: Any, third: Any, count: int) -> None:
     """Settle so many trades of the buyer, half of them with the seller."""
-    from django.db import connection
-
     from apps.risk.tests import factories
 
     factories.settled(deal.buyer, deal.seller, deal.offer.commodity)
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
+    with without_triggers() as cursor:
         cursor.execute(COPY_FACTS.replace("n % 2", "n %% 2"), {"third": third.pk, "count": count})
-        cursor.execute("RESET session_replication_role")
-        cursor.execute("ANALYZE risk_tradefact")
 
 
 def measure(call: Callable[[], Any], rounds: int = 9) -> dict[str, Any]:

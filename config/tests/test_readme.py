@@ -29,7 +29,7 @@ BENCHMARKS = {
     "benchmarks.sign_in_timing": "--tries 1 --only login",
     "benchmarks.api": "--rounds 5 --seconds 1",
     "benchmarks.partners": "--partners 60 --holds 8 --operations 20",
-    "benchmarks.trades": "--settlements 3 --rounds 3",
+    "benchmarks.trades": "--settlements 3 --rounds 3 --verify 18 --table 100",
     "benchmarks.negotiations": "--negotiations 9",
     "benchmarks.risk": "--facts 20 --entries 50 --assessments 8",
     "benchmarks.offers": "--offers 60 --reservations 8 --due 20",
