@@ -449,8 +449,11 @@ class RefusalAdmin(ServiceAdmin):
 
     views = capabilities.VIEW
     empty = "Every accepted negotiation became a trade."
-    runs: ClassVar = [creation.create_refused]
-    inputs: ClassVar = {creation.create_refused: serializers.CreateRefusedInput}
+    runs: ClassVar = [creation.create_refused, creation.close_refused]
+    inputs: ClassVar = {
+        creation.create_refused: serializers.CreateRefusedInput,
+        creation.close_refused: serializers.CloseRefusedInput,
+    }
     queues: ClassVar = [
         Queue(
             title="Accepted negotiations without a trade",
@@ -463,8 +466,8 @@ class RefusalAdmin(ServiceAdmin):
     ]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Whether each still waits: a trade that was made meanwhile closes its refusal."""
-        return _waits(super().get_queryset(request), Q(negotiation__trade_id=None))
+        """Whether each still waits: for its trade, or to be closed once the reservation has ended."""
+        return _waits(super().get_queryset(request), Q(negotiation__trade_id=None, closing=None))
 
     @admin.display(description="trade")
     def trade(self, row: Refusal) -> str:
@@ -479,8 +482,25 @@ class RefusalAdmin(ServiceAdmin):
         kind = problem_kinds().get(row.code)
         return row.code if kind is None else kind.title
 
-    list_display: ClassVar = ["negotiation", "reason", "created_at"]
-    details: ClassVar = ["negotiation", "reason", "trade", "created_at"]
+    @admin.display(description="closed", ordering="closing__created_at", empty_value="–")
+    def closed_at(self, row: Refusal) -> Any:
+        """When it was closed without a trade."""
+        return row.closing.created_at if hasattr(row, "closing") else None
+
+    @admin.display(description="closed by", empty_value="–")
+    def closed_by(self, row: Refusal) -> Any:
+        """Who closed it."""
+        return row.closing.created_by if hasattr(row, "closing") else None
+
+    @admin.display(description="why there is no trade", empty_value="–")
+    def close_reason(self, row: Refusal) -> str | None:
+        """What was entered when it was closed."""
+        return row.closing.reason if hasattr(row, "closing") else None
+
+    list_display: ClassVar = ["negotiation", "reason", "created_at", "closed_at"]
+    details: ClassVar = [
+        "negotiation", "reason", "trade", "created_at", "closed_at", "closed_by", "close_reason",
+    ]  # fmt: skip
     list_filter: ClassVar = ["code"]
-    list_select_related: ClassVar = ["negotiation"]
+    list_select_related: ClassVar = ["negotiation", "closing__created_by"]
     ordering: ClassVar = ["-created_at", "id"]

@@ -78,6 +78,14 @@ class TradeRefused(Event):
     refusal: str
 
 
+@event("trade.refusal_closed", version=1, aggregate=("negotiation", "negotiation_id"), readers={})
+class TradeRefusalClosed(Event):
+    """Staff closed an accepted negotiation of which no trade can be created any more: its reservation has ended."""
+
+    negotiation_id: UUID
+    refusal: str
+
+
 @_event("acknowledged")
 class TradeAcknowledged(Head):
     role: str

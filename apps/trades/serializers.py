@@ -528,6 +528,10 @@ class CreateRefusedInput(Input):
     locals().update(within("content", MissingContentInput))
 
 
+class CloseRefusedInput(Input):
+    reason = _reason("Why there is no trade and who was informed, 10 to 500 characters.", most=500)
+
+
 class PortalQualityInput(QualityInput):
     report_upload_id = _file("report", "Report", "Report of the test: PDF, JPEG or PNG.")
 

@@ -101,6 +101,20 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='RefusalClosing',
+            fields=[
+                ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('reason', models.CharField(help_text='Why there is no trade.', max_length=500)),
+                ('created_at', models.DateTimeField(default=erp.clock.now, editable=False, verbose_name='closed at')),
+                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL, verbose_name='closed by')),
+                ('refusal', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='closing', to='trade.refusal')),
+            ],
+            options={
+                'abstract': False,
+                'default_permissions': (),
+            },
+        ),
+        migrations.CreateModel(
             name='Trade',
             fields=[
                 ('id', models.UUIDField(default=erp.ids.uuid7, editable=False, primary_key=True, serialize=False)),

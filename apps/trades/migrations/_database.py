@@ -7,7 +7,7 @@ from apps.approvals.models import protect_published
 APPEND_ONLY = (
     "terms", "acknowledgement", "approval", "qualityresult", "qualityvalue", "weighment", "dispatchline",
     "ewayextension", "delivery", "deliveryline", "payment", "paymentallocation", "settlement", "line",
-    "ledgerentry", "positionentry", "tradedocument", "refusal",
+    "ledgerentry", "positionentry", "tradedocument", "refusal", "refusalclosing",
 )  # fmt: skip
 
 BEFORE = []

@@ -31,6 +31,7 @@ from apps.trades.models.trade import (
     Lot,
     Party,
     Refusal,
+    RefusalClosing,
     Terms,
     Trade,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "QualityResult",
     "QualityValue",
     "Refusal",
+    "RefusalClosing",
     "Settlement",
     "TaxPosition",
     "TaxRule",

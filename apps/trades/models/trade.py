@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
+from apps.availability.models.reservations import Reservation
 from apps.commodities.models.commodities import Commodity
 from apps.commodities.models.pricing import PricingUnit
 from apps.commodities.models.varieties import Variety
@@ -488,7 +489,10 @@ class Amendment(Changing):
 
 
 class Refusal(Guarded):
-    """An accepted negotiation of which no trade could be made; staff make it once the cause is mended."""
+    """An accepted negotiation of which no trade could be created. Never changed.
+
+    Staff create it once the cause is mended, or close the refusal after the reservation has ended.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     negotiation = models.OneToOneField(Negotiation, models.PROTECT, related_name="+")
@@ -505,4 +509,26 @@ class Refusal(Guarded):
         return f"Negotiation without trade of {clock.local(self.created_at)}"
 
     def open_verbs(self) -> frozenset[str]:
-        return frozenset({"create_refused"} if self.negotiation.trade_id is None else ())
+        if self.negotiation.trade_id is not None or hasattr(self, "closing"):
+            return frozenset()
+        return frozenset({"create_refused" if self.holds_goods() else "close_refused"})
+
+    def holds_goods(self) -> bool:
+        """Whether the reservation of the negotiation is live; one that has ended never becomes so again."""
+        held = Reservation.objects.live(clock.now()).filter(pk=self.negotiation.reservation_id)
+        return bool(held.exists())
+
+
+class RefusalClosing(Guarded):
+    """That a refusal was closed without a trade, and why. Never changed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    refusal = models.OneToOneField(Refusal, models.PROTECT, related_name="closing")
+    reason = models.CharField(max_length=500, help_text="Why there is no trade.")
+    created_at = models.DateTimeField("closed at", default=clock.now, editable=False)
+    created_by = person(verbose_name="closed by")
+
+    objects: ClassVar[Any] = StaffQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"Closed {clock.local(self.created_at)}"

@@ -22,7 +22,7 @@ from apps.requirement.services import decisions as wants
 from apps.risk.models.base import Verdict
 from apps.risk.services import assessing, overrides
 from apps.trades import capabilities, engine, events
-from apps.trades.models import Deadline, Lot, Party, Refusal, Terms, Trade
+from apps.trades.models import Deadline, Lot, Party, Refusal, RefusalClosing, Terms, Trade
 from apps.trades.services import contract, effects, judging, rules
 from apps.trades.services.approval import approvals_for
 from apps.trades.services.rules import head, quantity_of
@@ -360,6 +360,26 @@ def create_refused(
         trade_date=trade_date, content=content,
     )  # fmt: skip
     return made
+
+
+@service(
+    requires=capabilities.CREATE,
+    emits=[events.TradeRefusalClosed],
+    raises=[rules.AlreadyCreated, rules.ReservationLive],
+    label="Close without a trade",
+    description="The reservation has ended, so no trade can be created any more.",
+)
+def close_refused(refusal: Refusal, *, actor: Actor, reason: str) -> Refusal:
+    """Close a refusal whose reservation has ended. A repeat changes nothing."""
+    if refusal.negotiation.trade_id is not None:
+        raise rules.AlreadyCreated
+    if hasattr(refusal, "closing"):
+        return refusal
+    if refusal.holds_goods():
+        raise rules.ReservationLive
+    RefusalClosing(refusal=refusal, reason=reason, created_by_id=actor.pk).save()
+    emit(events.TradeRefusalClosed(negotiation_id=refusal.negotiation_id, refusal=refusal.code))
+    return refusal
 
 
 def _held(negotiation: Negotiation) -> Reservation:

@@ -44,6 +44,10 @@ class ReservationNotLive(Conflict):
     """The reservation has ended."""
 
 
+class ReservationLive(Conflict):
+    """The reservation still holds the goods: create the trade, or wait until it ends."""
+
+
 class StaleSource(Conflict):
     """The offer has changed since the match."""
 

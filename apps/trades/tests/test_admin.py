@@ -7,6 +7,7 @@ import pytest
 from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from apps.availability.models import Reservation
 from apps.trades.models import Acknowledgement, Dispatch, Refusal, Trade
 from apps.trades.services import creation, disputes, execution
 from apps.trades.tests.deals import LAB, Deals
@@ -205,5 +206,28 @@ def test_a_negotiation_without_trade_waits_on_the_home_page_until_staff_create_i
     trade = Trade.objects.get()
     assert f"/admin/trade/trade/{trade.pk}/change/" in desk.get(made["Location"]).content.decode()
     assert (trade.negotiation_id, trade.created_by) == (refusal.negotiation_id, deals.desk)
+    cache.clear()
+    assert "Accepted negotiations without a trade" not in desk.get("/admin/").content.decode()
+
+
+def test_a_negotiation_whose_reservation_has_ended_waits_until_staff_close_it(world, staff_client_for):
+    deals = Deals(world)
+    negotiation = deals.negotiated()
+    with unit_of_work(SYSTEM):
+        creation.create_accepted(negotiation, actor=SYSTEM)  # no organization is set
+    refusal = Refusal.objects.get()
+    desk = staff_client_for(deals.desk)
+    page = f"/admin/trade/refusal/{refusal.pk}"
+    assert "Close without a trade" not in desk.get(f"{page}/change/").content.decode()
+    with unguarded_writes():
+        Reservation.objects.filter(pk=negotiation.reservation_id).update(status="EXPIRED")
+    cache.clear()
+    assert "Accepted negotiations without a trade" in desk.get("/admin/").content.decode()
+    shown = desk.get(f"{page}/change/").content.decode()
+    assert "Close without a trade" in shown
+    assert "Create the trade" not in shown
+    done = desk.fill(f"{page}/run/close_refused/", reason="The buyer withdrew; both sides were called.")
+    assert done.status_code == 302, done.context["errors"]
+    assert "The buyer withdrew" in desk.get(f"{page}/change/").content.decode()
     cache.clear()
     assert "Accepted negotiations without a trade" not in desk.get("/admin/").content.decode()

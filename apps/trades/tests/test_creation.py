@@ -232,6 +232,37 @@ def test_an_accepted_negotiation_becomes_one_trade(deals, settings, monkeypatch)
     assert Match.objects.get(pk=negotiation.match_id).status == "CONVERTED"
 
 
+def test_a_refusal_is_closed_only_after_its_reservation_has_ended(deals, emitted):
+    negotiation = deals.negotiated()
+    with unit_of_work(SYSTEM):
+        creation.create_accepted(negotiation, actor=SYSTEM)  # no house is set
+    refusal, words = Refusal.objects.get(), "The buyer withdrew."
+    with pytest.raises(CapabilityMissing):
+        creation.close_refused(refusal, actor=deals.sellers, reason=words)
+    with pytest.raises(rules.ReservationLive):
+        creation.close_refused(refusal, actor=deals.desk, reason=words)
+    with unguarded_writes():
+        Reservation.objects.filter(pk=negotiation.reservation_id).update(expires_at=clock.now())
+    for reason in (words, "Another reason."):  # the first one stays
+        closed = creation.close_refused(refusal, actor=deals.desk, reason=reason)
+        assert (closed.closing.created_by, closed.closing.reason) == (deals.desk, words)
+    (event,) = emitted("trade.refusal_closed")
+    assert event.payload == {"negotiation_id": str(negotiation.pk), "refusal": "trade.terms_incomplete"}
+    assert Refusal.objects.get().open_verbs() == frozenset()
+    with pytest.raises(rules.ReservationNotLive):
+        creation.create_refused(closed, actor=deals.desk, organization=deals.organization)
+
+
+def test_a_refusal_of_which_a_trade_was_created_is_not_closed(deals):
+    negotiation = deals.negotiated()
+    with unit_of_work(SYSTEM):
+        creation.create_accepted(negotiation, actor=SYSTEM)
+    refusal = Refusal.objects.get()
+    creation.create_refused(refusal, actor=deals.desk, organization=deals.organization)
+    with pytest.raises(rules.AlreadyCreated):
+        creation.close_refused(refusal, actor=deals.desk, reason="There is a trade.")
+
+
 def test_demand_in_another_unit_is_counted_by_weight(deals):
     """A requirement in kilograms, goods in bales: cap, purchases and what comes back agree."""
     kilograms = {
