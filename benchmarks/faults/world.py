@@ -69,9 +69,9 @@ class Server:
 class World:
     """All servers, started and stopped together. A context manager."""
 
-    def __init__(self, folder: Path, tables: str = TABLES) -> None:
-        """``tables`` are those of the harness, beside the product's own."""
-        self.folder, self._tables = folder, tables
+    def __init__(self, folder: Path, tables: str = TABLES, *, migrate: bool = True) -> None:
+        """``tables`` are those of the harness, beside the product's own. Without ``migrate`` the caller makes both."""
+        self.folder, self._tables, self._migrate = folder, tables, migrate
         self.closing = threading.Event()  # what waits for something must give up
         self._postgres = Postgres(folder / "postgres", fsync=True)
         self._redis = Redis(folder / "redis")
@@ -97,10 +97,11 @@ class World:
             for server in (self.postgres, self.redis, self.pubsub):
                 self._running.callback(server.stop)
                 server.start()
-            template = PubSubPlace(self, "erp")
-            template.command("migrate", "--verbosity", "0")
-            with template.connect() as connection:
-                connection.execute(self._tables)
+            if self._migrate:
+                template = PubSubPlace(self, "erp")
+                template.command("migrate", "--verbosity", "0")
+                with template.connect() as connection:
+                    connection.execute(self._tables)
             self._running = self._running.pop_all()
         return self
 

@@ -53,6 +53,7 @@ def main() -> int:
 def load(market: Market, keys: int) -> tuple[list[str], int, int]:
     """Send every key several times while the web server is killed; contradictions, kills, requests."""
     _, staff, clients = market.people(2)
+    market.place.setup_pubsub()
     market.start(("web",))
     goods, buyer = Goods.read(staff["INTERNAL_MANAGER"]), clients[1]
     senders = [

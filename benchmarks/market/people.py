@@ -1,4 +1,6 @@
-"""``python -m benchmarks.market.people PARTNERS``: add partners with a user each to a database with the demo's people.
+"""``python -m benchmarks.market.people PARTNERS``: fill an empty database with the demo and partners with a user each.
+
+All in one process: each one more would load the product for seconds.
 
 Prints who may sign in, as JSON: partners with names that nobody else may read, and members of staff.
 """
@@ -110,6 +112,9 @@ def main() -> None:
     import django
 
     django.setup()
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
     from apps.partners.models import Partner
     from apps.risk.services import screening
     from config import business
@@ -117,6 +122,7 @@ def main() -> None:
     from erp import clock, ids
     from erp.access import SYSTEM
 
+    seed_demo.seed()
     screening.load_list(
         actor=SYSTEM, code="DEMO", source="Bundled list of invented parties", snapshot_date=clock.today(),
         content=business.DEMO_LIST.read_bytes(),

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import psycopg
 
 from benchmarks.faults.world import PROJECT, CommandFailed, PubSubPlace, World
 from benchmarks.market.client import Client
@@ -31,7 +34,7 @@ class Market:
     """A market's servers, its processes and its people. A context manager."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.world = World(folder, "")
+        self.world = World(folder, migrate=False)  # the people bring the tables along
         self.world.seed = seed
         self.seed = seed
         self._made: dict[str, Any] = {}
@@ -47,8 +50,6 @@ class Market:
             self.place = PubSubPlace(self.world, "erp")
             self.place.env |= LIMITS | {"PUBLIC_URL": f"http://127.0.0.1:{self.port}"}
             self.pass_days(0)
-            self.place.setup_pubsub()
-            self.place.command("seed_demo")
             self._running.callback(self._stop_processes)
             self._running = self._running.pop_all()
         return self
@@ -89,6 +90,18 @@ class Market:
                 self._run("benchmarks.market.shifted", str(self.place.folder), *argv)
                 return
 
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """What a statement finds, as soon as the database is up."""
+        end = time.monotonic() + READY_SECONDS
+        while True:
+            try:
+                with self.place.connect() as connection:
+                    return connection.execute(statement).fetchall()
+            except psycopg.OperationalError:
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.2)
+
     def start(self, names: Sequence[str] = ()) -> None:
         """Start the product's processes, or some of them."""
         python = [sys.executable, "-m", "benchmarks.market.shifted", str(self.place.folder)]
@@ -113,6 +126,13 @@ class Market:
                 os.kill(int(rng.choice(workers or [str(pid)])), signal.SIGKILL)
             return
         self._processes[name].kill(signal.SIGKILL)
+
+    def works(self, name: str, since: float) -> bool:
+        """Whether a process gave a sign of life after that moment (Unix time); the web server: whether it is ready."""
+        if name == "web":
+            return is_ready(self.port)
+        pulse = Path(self.place.env["ERP_DATA_DIR"]) / "heartbeats" / name
+        return pulse.exists() and pulse.stat().st_mtime > since
 
     def _stop_processes(self) -> None:
         hurry = threading.Event()
