@@ -34,6 +34,8 @@ QUALITY = {
 TRADE_SECONDS = 300.0  # from an accepted negotiation to its trade, whatever dies meanwhile
 TRIES = 5  # with a row that others change
 BALE_KG = Decimal(170)
+# What was looked at isn't so any more. A preview counts the two sides' other settlements, for their TDS threshold.
+CHANGED = frozenset({"precondition.failed", "trade.preview_stale"})
 # What others' work may cause at any step: the row changed meanwhile, the stock, the demand or the match is gone.
 RACES = frozenset({
     "precondition.failed", "matching.not_open", "matching.stale", "matching.expired", "matching.already_decided",
@@ -117,18 +119,20 @@ class Deals:
     def do(self, who: Client, method: str, path: str, body: Any = None, *, of: str = "") -> HttpAnswer:
         """A write that succeeds, or is refused as it may be: then the deal ends.
 
-        ``of`` is the row whose version is sent; one that others changed meanwhile is read and sent again.
+        ``of`` is the row whose version is sent, and ``body`` may be a function that looks at what it is about: what
+        others changed meanwhile is looked at and sent again.
         """
         for _ in range(TRIES):
-            answer = who.write(method, path, body, etag=who.tagged(of).etag if of else "")
+            sent = body() if callable(body) else body
+            answer = who.write(method, path, sent, etag=who.tagged(of).etag if of else "")
             if answer.ok:
                 return answer
             self.books.refuse(answer.code)
-            if answer.code != "precondition.failed":
+            if answer.code not in CHANGED:
                 break
         if answer.code in RACES:
             raise Ended(answer.code)
-        raise AssertionError(f"{who.email} {method} {path} {body}: {answer.status} {answer.body}")
+        raise AssertionError(f"{who.email} {method} {path} {sent}: {answer.status} {answer.body}")
 
     def post_offer(self) -> str:
         """Post, submit and approve an offer of 10 to 30 bales."""
@@ -307,8 +311,11 @@ class Deals:
     def settle(self, trade: str) -> None:
         """Finance settles what it was shown."""
         path, finance = f"/trades/{trade}", self.staff["INTERNAL_FINANCE"]
-        body = {"preview_hash": self.preview(path)["preview_hash"]}
-        self.do(finance, "POST", f"{path}/settle", body, of=path)
+
+        def shown() -> dict[str, str]:
+            return {"preview_hash": self.preview(path)["preview_hash"]}
+
+        self.do(finance, "POST", f"{path}/settle", shown, of=path)
         (row,) = finance.read(f"{path}/settlements")["results"]
         with self.books.lock:
             self.books.settled[trade] = row
