@@ -246,13 +246,14 @@ class Deals:
 
     def trade_of(self, negotiation: str) -> str:
         """Wait for the contract that the product makes from the event."""
-        end = time.monotonic() + TRADE_SECONDS
+        end, pause = time.monotonic() + TRADE_SECONDS, 0.3
         staff = self.staff["INTERNAL_MANAGER"]
         while time.monotonic() < end:
             found = staff.read(f"/trades?negotiation_id={negotiation}")["results"]
             if found:
                 return self.agreed(found[0])
-            time.sleep(0.3)
+            time.sleep(pause)
+            pause = min(pause * 1.5, 2.0)  # the product needs the processor more
         raise AssertionError(f"no trade from negotiation {negotiation}")
 
     def meet(self) -> None:
