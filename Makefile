@@ -79,7 +79,7 @@ market: $(READY)
 		$(if $(DAYS),--days $(DAYS)) $(if $(PARTNERS),--partners $(PARTNERS))
 
 market-small: $(READY)
-	$(BIN)/python -m benchmarks.market --seed 42 --small
+	$(BIN)/python -m benchmarks.market --seed $(or $(SEED),42) --small
 
 market-mutants: $(READY)
 	$(BIN)/python -m benchmarks.market --seed 42 --deals 0 --mutants
