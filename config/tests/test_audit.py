@@ -334,7 +334,7 @@ def test_changes_and_queries_in_the_wrong_place_are_found(
 ) -> None:
     for number, (name, text, _) in enumerate(MISPLACED):
         product = planted_file(f"{name}{number}", text)
-    faults = [text.partition(" ")[2] for text in found(SERVICES, product)]
+    faults = [text.rpartition(": ")[2] for text in found(SERVICES, product)]
     assert sorted(faults) == sorted(fault for *_, fault in MISPLACED)
 
 
