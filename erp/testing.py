@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cache
+from pathlib import Path
+from tempfile import gettempdir
 from threading import Barrier
 from typing import Any
 
@@ -126,20 +128,17 @@ def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Ite
 def _use_template() -> None:
     from django.db import connection
 
-    from erp.embedded import state
-
-    template, settings, run = "test_template", connection.settings_dict, os.environ["PYTEST_XDIST_TESTRUNUID"]
-    with (state.data_dir() / f"{template}.run").open("a+") as migrated:
+    template, settings = "test_template", connection.settings_dict
+    folder = Path(os.environ.get("ERP_DATA_DIR") or gettempdir())
+    with (folder / f"{template}-{os.environ['PYTEST_XDIST_TESTRUNUID']}").open("a") as migrated:
         fcntl.flock(migrated, fcntl.LOCK_EX)
-        migrated.seek(0)
-        if migrated.read() != run:
+        if migrated.seek(0, os.SEEK_END) == 0:
             name, own = settings["NAME"], settings["TEST"]["NAME"]
             settings["TEST"]["NAME"] = template
             connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
             connection.close()
             settings["NAME"], settings["TEST"]["NAME"] = name, own
-            migrated.truncate(0)
-            migrated.write(run)
+            migrated.write("yes")
     settings["TEST"]["TEMPLATE"] = template
 
 
