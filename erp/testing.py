@@ -128,16 +128,18 @@ def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Ite
 def _use_template() -> None:
     from django.db import connection
 
-    template, settings = "test_template", connection.settings_dict
+    settings = connection.settings_dict
+    name, own, template = settings["NAME"], settings["TEST"]["NAME"], f"test_{settings['NAME']}_template"
     folder = Path(os.environ.get("ERP_DATA_DIR") or gettempdir())
     with (folder / f"{template}-{os.environ['PYTEST_XDIST_TESTRUNUID']}").open("a") as migrated:
         fcntl.flock(migrated, fcntl.LOCK_EX)
         if migrated.seek(0, os.SEEK_END) == 0:
-            name, own = settings["NAME"], settings["TEST"]["NAME"]
             settings["TEST"]["NAME"] = template
-            connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
-            connection.close()
-            settings["NAME"], settings["TEST"]["NAME"] = name, own
+            try:
+                connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+            finally:
+                connection.close()
+                settings["NAME"], settings["TEST"]["NAME"] = name, own
             migrated.write("yes")
     settings["TEST"]["TEMPLATE"] = template
 

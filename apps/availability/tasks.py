@@ -141,7 +141,10 @@ def start_following_places(event: LocationMerged, *, meta: Envelope) -> None:
 def follow_places() -> int:
     """Move offers and lots from merged places to those that they became, one by one; return how many offers."""
     rows = Availability.objects.at_merged_places().order_by("pk").values_list("pk", flat=True)
-    return sweeps.each(list(rows[:CHUNK]), _on_offer(decisions.follow_places))
+    done = sweeps.each(list(rows[:CHUNK]), _on_offer(decisions.follow_places))
+    if done == CHUNK:
+        follow_places.apply_async(retry=False)
+    return done
 
 
 @shared_task

@@ -105,7 +105,10 @@ def start_following_places(event: LocationMerged, *, meta: Envelope) -> None:
 def follow_places() -> int:
     """Move delivery places from merged places to those that they became; return how many requirements."""
     rows = Requirement.objects.at_merged_places().order_by("pk")
-    return sweeps.each(rows[:CHUNK], partial(decisions.follow_places, actor=SYSTEM))
+    done = sweeps.each(rows[:CHUNK], partial(decisions.follow_places, actor=SYSTEM))
+    if done == CHUNK:
+        follow_places.apply_async(retry=False)
+    return done
 
 
 @handles(events.RequirementCancelled, events.RequirementExpired)

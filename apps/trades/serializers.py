@@ -529,7 +529,7 @@ class CreateRefusedInput(Input):
 
 
 class CloseRefusedInput(Input):
-    reason = _reason("Why there is no trade and who was informed, 10 to 500 characters.", most=500)
+    reason = _reason("Why there is no trade, 10 to 500 characters, without names of people.", most=500)
 
 
 class PortalQualityInput(QualityInput):

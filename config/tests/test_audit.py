@@ -334,8 +334,12 @@ def test_changes_and_queries_in_the_wrong_place_are_found(
 ) -> None:
     for number, (name, text, _) in enumerate(MISPLACED):
         product = planted_file(f"{name}{number}", text)
-    faults = [text.rpartition(": ")[2] for text in found(SERVICES, product)]
-    assert sorted(faults) == sorted(fault for *_, fault in MISPLACED)
+    faults = [
+        (int(text.partition(".planted")[2].partition(":")[0]), text) for text in found(SERVICES, product)
+    ]
+    assert len(faults) == len(MISPLACED)
+    for (number, text), (place, (*_, fault)) in zip(sorted(faults), enumerate(MISPLACED), strict=True):
+        assert (number, text.rpartition(": ")[2]) == (place, fault)
 
 
 def test_a_call_that_only_resembles_a_write_is_allowed(planted_file: Callable[[str, str], Product]) -> None:

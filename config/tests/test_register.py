@@ -114,7 +114,6 @@ def test_a_built_endpoint_matches_the_register(row: RegisterRow) -> None:
     endpoint = write.endpoint
     assert endpoint is not None
     assert (endpoint.kind, endpoint.if_match) == (row.kind, row.if_match)
-    assert endpoint.idempotent == (row.kind != "exempt")
     assert (endpoint.capability.name if endpoint.capability else "") == row.capability
     assert (endpoint.service is None) == (row.kind == "lookup")
     if endpoint.service is not None:

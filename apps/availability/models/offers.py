@@ -138,9 +138,12 @@ class AvailabilityQuerySet(ListingQuerySet):
         return rows.exclude(suspended_for__contains=[Availability.FOR_PARTNER])
 
     def at_merged_places(self) -> Self:
-        """Offers of which the place, or a place of a lot, was merged into another."""
-        lots = Lot.objects.at_merged_places().values("availability")
-        return self.filter(Q(location__in=Location.objects.merged()) | Q(pk__in=lots))
+        """Offers that may still change of which the place, or a place of a lot, was merged into another."""
+        merged, lots = Location.objects.merged(), Lot.objects.order_by().values("availability")
+        keys = Availability.objects.filter(location__in=merged).order_by().values("pk").union(
+            lots.filter(gin_location__in=merged), lots.filter(godown_location__in=merged)
+        )  # fmt: skip
+        return self.filter(pk__in=keys, status__in=Availability.EDITABLE)
 
     def to_reactivate(self) -> Self:
         """Offers that are suspended for their seller, who is active again."""

@@ -125,6 +125,8 @@ def changed_groups(offer: Availability) -> list[str]:
 def _apply_place(offer: Availability, values: Mapping[str, Any]) -> None:
     location, place = values.get("location"), values.get("place")
     if place is None and location is not None:
+        if location.pk != offer.location_id and location.status != Location.Status.ACTIVE:
+            raise rules.PlaceInvalid.at("/location_id", "not_active", "This place can't be chosen any more.")
         copy_location(offer, location)
         return
     if place is None or location is not None:
@@ -148,9 +150,7 @@ def _apply_place(offer: Availability, values: Mapping[str, Any]) -> None:
 
 
 def copy_location(offer: Availability, location: Location) -> None:
-    """Set the place of an offer to a registered one. Raises PlaceInvalid."""
-    if location.pk != offer.location_id and location.status != Location.Status.ACTIVE:
-        raise rules.PlaceInvalid.at("/location_id", "not_active", "This place can't be chosen any more.")
+    """Set the place of an offer to a registered one."""
     offer.location, offer.address = location, ""
     offer.country, offer.state_code = location.country, location.state_id or ""
     offer.district, offer.time_zone = (location.district or "")[:80], location.timezone

@@ -11,7 +11,7 @@ from apps.availability import capabilities, events
 from apps.availability.models import Availability, Disclosure, Reservation, Stage, TestReport
 from apps.availability.services import deadlines, rules, stock
 from apps.availability.services.approval import pending_request, request_approval, withdraw_request
-from apps.availability.services.content import copy_location
+from apps.availability.services.content import copy_location, take_turns_with_lots
 from apps.availability.services.listing import measured
 from apps.availability.services.media import clear_media
 from apps.availability.services.offers import activate
@@ -246,24 +246,29 @@ def _end(offer: Availability, actor: Actor) -> None:
 @service(requires=capabilities.UPDATE, emits=[events.AvailabilityUpdated], label="Follow merged places")
 def follow_places(offer: Availability, *, actor: Actor) -> Availability:
     """Move an offer and its lots from merged places to those that they became. What was approved stays so."""
-    changed, before = [], snapshot(offer)
+    changed, before = set(), snapshot(offer)
     if offer.location is not None and offer.location.merged_into is not None:
         copy_location(offer, offer.location.merged_into)
-        if offer.approved_terms is not None:
+        changed.add("terms")
+        # What was approved is this place, unless another one waits for its approval.
+        if offer.approved_terms is not None and offer.approved_terms["location_id"] == before["location_id"]:
             moved = {name: value for name, value in snapshot(offer).items() if value != before[name]}
             offer.approved_terms |= moved
-        offer.save()
-        changed.append("terms")
-    lots = offer.lots.at_merged_places().select_related(
-        "gin_location__merged_into", "godown_location__merged_into"
-    )
-    for lot in lots.locked():
-        for name in ("gin_location", "godown_location"):
-            place = getattr(lot, name)
-            setattr(lot, name, place and (place.merged_into or place))
-        lot.save()
-        changed = [*{*changed, "lots"}]
+    if offer.lots.at_merged_places().exists():
+        take_turns_with_lots(offer)
+        lots = offer.lots.at_merged_places().select_related("gin_location", "godown_location")
+        for lot in lots.locked().order_by("pk"):
+            lot.gin_location_id = lot.gin_location and (
+                lot.gin_location.merged_into_id or lot.gin_location_id
+            )
+            lot.godown_location_id = lot.godown_location and (
+                lot.godown_location.merged_into_id or lot.godown_location_id
+            )
+            lot.save()
+        changed.add("lots")
     if changed:
+        offer.raise_version()
+        offer.save()
         emit(events.AvailabilityUpdated(**head(offer), changed=sorted(changed)))
     return offer
 

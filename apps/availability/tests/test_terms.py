@@ -662,6 +662,20 @@ def test_offers_and_lots_follow_a_place_that_is_merged(posted, place, deliver, e
     assert Availability.objects.get(pk=other.pk).version == version
 
 
+def test_an_approval_of_another_place_does_not_follow_a_merge(posted, place):
+    offer, other, winner = posted(place=None, location=place("Gondal")), place("Amreli"), place("Amreli APMC")
+    with unguarded_writes():  # as a rejected offer is changed and submitted again
+        Availability.objects.filter(pk=offer.pk).update(location=other)
+    tree.merge(other, actor=SYSTEM, into=winner, reason="Entered twice.")
+    assert tasks.follow_places() == 1
+    row = Availability.objects.get(pk=offer.pk)
+    assert (row.location, row.approved_terms, row.version) == (
+        winner,
+        offer.approved_terms,
+        offer.version + 1,
+    )
+
+
 def test_a_suspended_seller_takes_its_offers_off_and_reservations_with_it(
     posted, offer, user, partner, deliver
 ):

@@ -111,9 +111,9 @@ class RequirementQuerySet(ListingQuerySet):
         return rows.exclude(suspended_for__contains=[Requirement.FOR_PARTNER])
 
     def at_merged_places(self) -> Self:
-        """Requirements that want goods at a place that was merged into another."""
+        """Requirements that may still change and want goods at a place that was merged into another."""
         places = DeliveryPlace.objects.filter(location__in=Location.objects.merged())
-        return self.filter(pk__in=places.values("requirement"))
+        return self.filter(pk__in=places.values("requirement"), status__in=Requirement.EDITABLE)
 
     def to_reactivate(self) -> Self:
         """Requirements that are suspended for their buyer, who is active again."""

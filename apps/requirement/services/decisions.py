@@ -106,6 +106,7 @@ def follow_places(requirement: Requirement, *, actor: Actor) -> Requirement:
         if place.position == 0:
             copy_destination(requirement, place.location)
     if moved:
+        requirement.raise_version()
         requirement.save()
         emit(events.RequirementUpdated(**head(requirement), changed=["places"], parameters=[]))
     return requirement

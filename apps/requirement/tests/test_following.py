@@ -165,5 +165,6 @@ def test_delivery_places_follow_a_place_that_is_merged(requirement, place, emitt
     assert row.places.get(position=1).location == first.places.get().location == winner
     first = Requirement.objects.get(pk=first.pk)
     assert (first.latitude, first.longitude) == (Decimal("21.961"), Decimal("70.79"))
+    assert (first.version, Requirement.objects.get(pk=row.pk).version) == (2, 2), "profiles go by it"
     assert Requirement.objects.get(pk=row.pk).latitude is None
     assert emitted("requirement.updated", aggregate_id=first.pk)[-1].payload["changed"] == ["places"]

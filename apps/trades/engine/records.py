@@ -104,8 +104,9 @@ def differences(stored: Any, computed: Any, pointer: str = "") -> list[tuple[str
     if _is_same(stored, computed):
         return []
     if isinstance(stored, dict) and isinstance(computed, dict):
-        names = sorted(stored.keys() | computed.keys())
-        pairs = [(f"{pointer}/{_escape(name)}", stored.get(name), computed.get(name)) for name in names]
+        if stored.keys() != computed.keys():
+            return [(pointer, stored, computed)]
+        pairs = [(f"{pointer}/{_escape(name)}", stored[name], computed[name]) for name in sorted(stored)]
     elif isinstance(stored, list) and isinstance(computed, list) and len(stored) == len(computed):
         pairs = [(f"{pointer}/{n}", *pair) for n, pair in enumerate(zip(stored, computed, strict=True))]
     else:

@@ -5,7 +5,19 @@ from decimal import Decimal
 from typing import Any, ClassVar, Final, Self
 
 from django.db import models
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Exists,
+    F,
+    IntegerField,
+    OuterRef,
+    Q,
+    Subquery,
+    UUIDField,
+    Value,
+    When,
+)
 from django.db.models.functions import Coalesce
 
 from apps.availability.models.reservations import Reservation
@@ -74,7 +86,9 @@ class TradeQuerySet(QuerySet):
             output_field=IntegerField(),
         )
         return self.annotate(
-            part=part, is_own=Exists(own) | Exists(Trade.carried_by(user, trade=OuterRef("pk")))
+            part=part,
+            is_own=Exists(own) | Exists(Trade.carried_by(user, trade=OuterRef("pk"))),
+            own_of=Value(user.partner_id, UUIDField()),
         )
 
     def with_approvals(self) -> Self:
@@ -268,7 +282,7 @@ class Trade(Model):
 
     def belongs_to(self, user: Actor) -> bool:
         """Whether the user's partner has a role in it, or carries its goods; asks nothing of a row ``with_part``."""
-        if "is_own" in self.__dict__:
+        if "is_own" in self.__dict__ and self.__dict__["own_of"] == user.partner_id:
             return bool(self.__dict__["is_own"])
         return user.partner_id is not None and Trade.objects.filter(Trade.owned_by(user), pk=self.pk).exists()
 

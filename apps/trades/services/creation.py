@@ -209,6 +209,8 @@ def _source(
     """Lock the source, and read what it fixes."""
     if negotiation is not None:
         negotiation = Negotiation.objects.locked().get(pk=negotiation.pk)
+        if RefusalClosing.objects.filter(refusal__negotiation=negotiation).exists():
+            raise rules.ReservationNotLive
     pair = Match.objects.locked().get(pk=match.pk if match is not None else negotiation.match_id)  # type: ignore[union-attr]
     requirement = Requirement.objects.select_related("buyer_partner", "commodity").get(pk=pair.requirement_id)
     offer = Availability.objects.select_related(
@@ -371,7 +373,10 @@ def create_refused(
 )
 def close_refused(refusal: Refusal, *, actor: Actor, reason: str) -> Refusal:
     """Close a refusal whose reservation has ended. A repeat changes nothing."""
-    if refusal.negotiation.trade_id is not None:
+    negotiation = Negotiation.objects.locked().get(
+        pk=refusal.negotiation_id
+    )  # as whoever makes the trade does
+    if negotiation.trade_id is not None:
         raise rules.AlreadyCreated
     if hasattr(refusal, "closing"):
         return refusal
