@@ -155,6 +155,7 @@ class BankAccountAdmin(PartAdmin):
         """Render the full number once: it is stored nowhere, so no redirect or message carries it."""
         if verb != accounts.show_number.__name__ or request.method != "POST" or PREVIEW in request.POST:
             return super().run_view(request, object_id, verb)
+        self._verb(request, verb, self.runs)  # without the capability nobody learns whether the row exists
         account = self._row(request, object_id)
         if not self._may(request, accounts.show_number, account):
             raise PermissionDenied

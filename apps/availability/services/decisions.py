@@ -258,12 +258,9 @@ def follow_places(offer: Availability, *, actor: Actor) -> Availability:
         take_turns_with_lots(offer)
         lots = offer.lots.at_merged_places().select_related("gin_location", "godown_location")
         for lot in lots.locked().order_by("pk"):
-            lot.gin_location_id = lot.gin_location and (
-                lot.gin_location.merged_into_id or lot.gin_location_id
-            )
-            lot.godown_location_id = lot.godown_location and (
-                lot.godown_location.merged_into_id or lot.godown_location_id
-            )
+            for name in ("gin_location", "godown_location"):
+                if (at := getattr(lot, name)) is not None and at.merged_into_id is not None:
+                    setattr(lot, f"{name}_id", at.merged_into_id)
             lot.save()
         changed.add("lots")
     if changed:

@@ -373,9 +373,8 @@ def create_refused(
 )
 def close_refused(refusal: Refusal, *, actor: Actor, reason: str) -> Refusal:
     """Close a refusal whose reservation has ended. A repeat changes nothing."""
-    negotiation = Negotiation.objects.locked().get(
-        pk=refusal.negotiation_id
-    )  # as whoever makes the trade does
+    # Whoever creates the trade locks it too.
+    negotiation = Negotiation.objects.locked().get(pk=refusal.negotiation_id)
     if negotiation.trade_id is not None:
         raise rules.AlreadyCreated
     if hasattr(refusal, "closing"):

@@ -483,13 +483,13 @@ def verify(row: Settlement, stored: Stored | None = None) -> list[tuple[str, Any
 
     ``stored``: what ``read_stored`` has read of the row. Raises SnapshotDamaged.
     """
-    kept = stored or read_stored([row])[row.pk]
-    if kept.terms is None:
+    stored = stored or read_stored([row])[row.pk]
+    if stored.terms is None:
         raise errors.SnapshotDamaged
-    done = engines.settle(row.engine_version, t.thaw(*kept.terms), records.from_json(f.Facts, row.facts))
+    done = engines.settle(row.engine_version, t.thaw(*stored.terms), records.from_json(f.Facts, row.facts))
     kinds = _kinds(done)
     computed = [_comparable(_line_fields(line, kinds)) for line in done.lines]
-    found = records.differences(kept.lines, computed, "/lines")
+    found = records.differences(stored.lines, computed, "/lines")
     notes = {note.key for note in papers.notes_of(done)}
     documents = [{**each, "number": ""} if each["key"] in notes else each for each in row.documents]
     found += records.differences(documents, records.to_json(done.documents), "/documents")
@@ -497,9 +497,9 @@ def verify(row: Settlement, stored: Stored | None = None) -> list[tuple[str, Any
     found += records.differences(row.position_moves, records.to_json(done.position_moves), "/position_moves")
     found += records.differences(_totals(row), records.to_json(done.totals), "/totals")
     found += records.differences(row.lines_hash, done.lines_hash, "/lines_hash")
-    found += records.differences(kept.entries, _posted(done.postings), "/ledger")
+    found += records.differences(stored.entries, _posted(done.postings), "/ledger")
     expected = [[each.document, f"{each.counted:.2f}", f"{each.taxed:.2f}"] for each in done.position_moves]
-    return found + records.differences(kept.moves, expected, "/position_entries")
+    return found + records.differences(stored.moves, expected, "/position_entries")
 
 
 def _comparable(fields: dict[str, Any]) -> dict[str, Any]:

@@ -191,13 +191,17 @@ def test_the_two_sides_and_staff_open_the_evidence_of_a_trade(world, staff_clien
     assert seller.read(f"{path}/{memo.pk}/content").status_code == 404
 
 
-def test_a_negotiation_without_trade_waits_on_the_home_page_until_staff_create_it(world, staff_client_for):
-    deals = Deals(world)
+def refused(deals):
+    """The refusal of an accepted negotiation, for no organization is set."""
     negotiation = deals.negotiated()
     with unit_of_work(SYSTEM):
-        creation.create_accepted(negotiation, actor=SYSTEM)  # no organization is set
-    refusal = Refusal.objects.get()
-    desk = staff_client_for(deals.desk)
+        creation.create_accepted(negotiation, actor=SYSTEM)
+    return Refusal.objects.get()
+
+
+def test_a_negotiation_without_trade_waits_on_the_home_page_until_staff_create_it(world, staff_client_for):
+    deals = Deals(world)
+    refusal, desk = refused(deals), staff_client_for(deals.desk)
     assert "Accepted negotiations without a trade" in desk.get("/admin/").content.decode()
     page = f"/admin/trade/refusal/{refusal.pk}"
     assert "Create the trade" in desk.get(f"{page}/change/").content.decode()
@@ -212,15 +216,11 @@ def test_a_negotiation_without_trade_waits_on_the_home_page_until_staff_create_i
 
 def test_a_negotiation_whose_reservation_has_ended_waits_until_staff_close_it(world, staff_client_for):
     deals = Deals(world)
-    negotiation = deals.negotiated()
-    with unit_of_work(SYSTEM):
-        creation.create_accepted(negotiation, actor=SYSTEM)  # no organization is set
-    refusal = Refusal.objects.get()
-    desk = staff_client_for(deals.desk)
+    refusal, desk = refused(deals), staff_client_for(deals.desk)
     page = f"/admin/trade/refusal/{refusal.pk}"
     assert "Close without a trade" not in desk.get(f"{page}/change/").content.decode()
     with unguarded_writes():
-        Reservation.objects.filter(pk=negotiation.reservation_id).update(status="EXPIRED")
+        Reservation.objects.filter(pk=refusal.negotiation.reservation_id).update(status="EXPIRED")
     cache.clear()
     assert "Accepted negotiations without a trade" in desk.get("/admin/").content.decode()
     shown = desk.get(f"{page}/change/").content.decode()
